@@ -430,7 +430,7 @@ export async function readResponse(
 // What the caller gives
 
 const MAX_INT32 = 2 ** 31 - 1; // a longer timer fires at once
-const HOST_REGEXP = /^(?:[\w.-]+|(?=.*:)[\da-f:.]+(?:%[\w.-]+)?)$/i;
+const HOST_REGEXP = /^(?:[\w.-]+|(?=.*:.*:)[\da-f:.]+(?:%[\w.-]+)?)$/i;
 
 type CheckedOptions =
   & Required<Omit<KeyClientOptions, "userId" | "signal" | "onMessage">>
@@ -747,7 +747,8 @@ async function readFields(input: Input): Promise<HttpResponse["fields"]> {
       const last = fields.at(-1);
       const folded = FOLDED_LINE_REGEXP.exec(line);
       if (!last || !folded) throw malformed("the field line", line);
-      last[1] = [last[1], trim(folded[1])].filter(Boolean).join(" ");
+      const part = trim(folded[1]);
+      if (part !== "") last[1] += last[1] === "" ? part : ` ${part}`;
     }
   }
 }

@@ -1,0 +1,443 @@
+/**
+ * The key client's command line: holds the conversation with a key server, or one half of it,
+ * shows it on the wire, or plays the server.
+ *
+ * ```sh
+ * deno run --allow-net main.ts --help
+ * ```
+ *
+ * @module
+ */
+
+import { parseArgs } from "jsr:@std/cli@1/parse-args";
+import config from "./deno.json" with { type: "json" };
+import {
+  KeyClient,
+  KeyClientError,
+  type KeyServerResponse,
+  type WireMessage,
+} from "./key_client.ts";
+
+/** What {@linkcode main} reads and writes, in place of the process's own. */
+export interface MainIo {
+  /** Where `--put -` reads the key. */
+  stdin: { read(p: Uint8Array): Promise<number | null> };
+  /** Where results go. */
+  stdout: { writeSync(p: Uint8Array): number; isTerminal(): boolean };
+  /** Where everything else goes. */
+  stderr: { writeSync(p: Uint8Array): number; isTerminal(): boolean };
+  /** Interrupts `--serve`, as Ctrl-C does. */
+  signal?: AbortSignal;
+}
+
+const DEFAULTS = { host: "127.0.0.1", port: "5000", user: "User1", timeout: "10" };
+const VALUE_FLAGS = ["put", "host", "port", "user", "timeout"];
+const BOOLEAN_FLAGS = ["key", "verbose", "json", "offline", "demo", "serve", "help", "version"];
+const ALIASES: Record<string, string> = {
+  host: "H",
+  port: "p",
+  user: "u",
+  timeout: "t",
+  verbose: "v",
+  help: "h",
+  version: "V",
+};
+/** Each flag with those that it cannot be combined with. */
+const CONTRADICTIONS: Record<string, string[]> = {
+  key: ["put"],
+  offline: ["json", "verbose"],
+  demo: ["key", "put", "host", "port", "offline"],
+  serve: ["key", "put", "demo", "user", "timeout", "verbose", "json", "offline"],
+};
+
+const HELP = `key_client ${config.version}: a client for the key server exercise
+
+1. CLIENT ──▶ SERVER   KEY /user/<user_id>/
+2. CLIENT ◀── SERVER   a key of 128 hex digits
+3. CLIENT ──▶ SERVER   PUT /key/<user_id>/<key_val>/
+4. CLIENT ◀── SERVER   a message
+
+Usage: key_client [OPTIONS]            all four stages: prints key and message
+  --key                                stages 1 and 2 only: prints the key
+  --put KEY                            stages 3 and 4 only; "-" reads KEY from stdin
+  -H, --host HOST [${DEFAULTS.host}]      -p, --port PORT [${DEFAULTS.port}]
+  -u, --user USER_ID [${DEFAULTS.user}]        -t, --timeout SECONDS [${DEFAULTS.timeout}], for each request
+  -v, --verbose                        shows the conversation on stderr
+  --json                               prints one JSON object instead
+  --offline                            prints the request, and sends nothing
+  --demo                               talks to a practice server of its own
+  --serve                              is the practice server, until Ctrl-C
+  -h, --help    -V, --version
+Exit status: 0 done, 1 no usable answer, 2 usage, 3 answer not 2xx, 4 4xx, 5 5xx
+Examples: key_client --host 10.0.0.7 --user Ada -v
+          key_client --key | key_client --put -
+`;
+
+/** The command line cannot be carried out as it is. */
+class UsageError extends Error {}
+
+interface Flags {
+  mode: "all" | "key" | "put" | "demo" | "serve" | "help" | "version";
+  put: string;
+  host: string;
+  port: number;
+  user: string;
+  timeout: number;
+  verbose: boolean;
+  json: boolean;
+  offline: boolean;
+}
+
+/**
+ * Runs the command line.
+ *
+ * @param args The arguments, without the program's name.
+ * @param io What to read and write, by default the process's own streams.
+ * @returns The exit status: 0 done; 1 no usable answer; 2 usage; 3, 4, 5 the server's answer was
+ * another non-2xx, a 4xx, a 5xx; 130 interrupted; 141 standard output was closed.
+ *
+ * @example Usage
+ * ```ts
+ * import { main } from "./main.ts";
+ *
+ * console.log("exit status", await main(["--demo"]));
+ * ```
+ */
+export async function main(args: string[], io: MainIo = Deno): Promise<number> {
+  try {
+    return await run(args, io);
+  } catch (error) {
+    if (error instanceof Deno.errors.BrokenPipe) return 141; // as if by SIGPIPE
+    throw error;
+  }
+}
+
+async function run(args: string[], io: MainIo): Promise<number> {
+  try {
+    const flags = parseFlags(args);
+    switch (flags.mode) {
+      case "help":
+        print(io.stdout, HELP);
+        return 0;
+      case "version":
+        print(io.stdout, `key_client ${config.version}\n`);
+        return 0;
+      case "serve":
+        return await serve(flags, io);
+      case "demo": {
+        const { startKeyServer } = await import("./key_server.ts");
+        await using server = startKeyServer({ port: 0 });
+        const { port } = server.addr;
+        complain(io, `practice server on 127.0.0.1:${port}`);
+        return await converse({ ...flags, port, verbose: true }, io);
+      }
+      default:
+        return flags.offline ? await printRequest(flags, io) : await converse(flags, io);
+    }
+  } catch (error) {
+    const mistake = toUsageError(error);
+    if (!(mistake instanceof UsageError)) throw error;
+    const { message } = mistake;
+    if (args.includes("--json")) printJson(io, { exit: 2, error: { code: "usage", message } });
+    else complain(io, `${message}; see --help`);
+    return 2;
+  }
+}
+
+// ---- Flags
+
+function parseFlags(args: string[]): Flags {
+  const words = args.slice(0, args.includes("--") ? args.indexOf("--") : args.length);
+  const isSwitch = new RegExp(`^(--(${BOOLEAN_FLAGS.join("|")})|-[vhV]+)(?<value>=.*)?$`, "s");
+  for (const [at, word] of words.entries()) {
+    // parseArgs would take any value for true, and the words true and false for values.
+    const match = isSwitch.exec(word);
+    if (match?.groups?.value) throw new UsageError(`Option ${match[1]} takes no value`);
+    const next = words[at + 1];
+    if (match && (next === "true" || next === "false")) throw unexpected(next);
+  }
+  const unknown: string[] = [];
+  const parsed: Record<string, unknown> = parseArgs(joinValues(words), {
+    string: [...VALUE_FLAGS, "_"],
+    boolean: BOOLEAN_FLAGS,
+    collect: [...VALUE_FLAGS, ...BOOLEAN_FLAGS],
+    alias: ALIASES,
+    unknown(arg: string, key?: string) {
+      if (key !== undefined) unknown.push(arg.startsWith("--") ? `--${key}` : `-${key}`);
+      return key === undefined;
+    },
+  });
+  if (unknown.length > 0) throw unknownOption(unknown[0]);
+  const given = new Map<string, string>();
+  for (const flag of [...VALUE_FLAGS, ...BOOLEAN_FLAGS]) {
+    const values = parsed[flag] as unknown[];
+    if (values.length > 1) throw new UsageError(`Option --${flag} is given ${values.length} times`);
+    if (values.length === 1) given.set(flag, String(values[0]));
+  }
+  for (const flag of VALUE_FLAGS) {
+    if (given.get(flag) !== "") continue;
+    const hint = `if it starts with "-", write --${flag}=VALUE`;
+    throw new UsageError(`Option --${flag} needs a value (${hint})`);
+  }
+  const [stray] = [...parsed._ as string[], ...args.slice(words.length + 1)];
+  if (stray !== undefined) throw unexpected(stray);
+  for (const [flag, others] of Object.entries(CONTRADICTIONS)) {
+    const other = given.has(flag) && others.find((name) => given.has(name));
+    if (other) throw new UsageError(`Options --${flag} and --${other} contradict each other`);
+  }
+  const modes = ["help", "version", "serve", "demo", "put", "key"] as const;
+  const { host, port, user, timeout } = { ...DEFAULTS, ...Object.fromEntries(given) };
+  return {
+    mode: modes.find((mode) => given.has(mode)) ?? "all",
+    put: given.get("put") ?? "",
+    host,
+    port: parsePort(port),
+    user,
+    timeout: parseTimeout(timeout),
+    verbose: given.has("verbose"),
+    json: given.has("json"),
+    offline: given.has("offline"),
+  };
+}
+
+/** Joins a flag and its value where parseArgs would not: `--put -` and `-uAda`. */
+function joinValues(words: string[]): string[] {
+  return words.flatMap((word, at) => {
+    if (word === "--put" && words[at + 1] === "-") return "--put=-";
+    if (word === "-" && words[at - 1] === "--put") return [];
+    return word.replace(/^-[Hput](?=[^=])/, "$&=");
+  });
+}
+
+function parsePort(text: string): number {
+  const port = /^\d+$/.test(text) ? Number(text) : NaN;
+  if (port >= 1 && port <= 65535) return port;
+  throw new UsageError(`Cannot use --port ${JSON.stringify(text)}: it must be 1 to 65535`);
+}
+
+/** Seconds to milliseconds. */
+function parseTimeout(text: string): number {
+  const timeout = /^(\d+\.?\d*|\.\d+)$/.test(text) ? Number(text) * 1000 : NaN;
+  if (timeout > 0 && timeout < 2 ** 31) return timeout;
+  const range = "seconds above 0 and below 2147483.648";
+  throw new UsageError(`Cannot use --timeout ${JSON.stringify(text)}: it must be ${range}`);
+}
+
+function unexpected(word: string): UsageError {
+  return new UsageError(`Unexpected argument ${JSON.stringify(word)}`);
+}
+
+function unknownOption(option: string): UsageError {
+  const names = [...VALUE_FLAGS, ...BOOLEAN_FLAGS];
+  const letter = option[1].toLowerCase();
+  const nearest = option.startsWith("--")
+    ? names.map((name) => ({ name, edits: editDistance(option.slice(2), name) }))
+      .filter(({ name, edits }) => edits <= name.length / 2)
+      .sort((a, b) => a.edits - b.edits)[0]?.name
+    : names.find((name) => name.startsWith(letter));
+  const hint = nearest ? `, did you mean --${nearest}?` : "";
+  return new UsageError(`Unknown option ${JSON.stringify(option)}${hint}`);
+}
+
+/** How many characters must be added, dropped or changed to make one text of the other. */
+function editDistance(from: string, to: string): number {
+  let row = Array.from({ length: to.length + 1 }, (_, at) => at);
+  for (const [at, char] of [...from.slice(0, 32)].entries()) {
+    const next = [at + 1];
+    for (let to_ = 0; to_ < to.length; to_++) {
+      const change = row[to_] + (char === to[to_] ? 0 : 1);
+      next.push(Math.min(change, row[to_ + 1] + 1, next[to_] + 1));
+    }
+    row = next;
+  }
+  return row[to.length];
+}
+
+// ---- The conversation
+
+async function converse(flags: Flags, io: MainIo): Promise<number> {
+  const { mode, json, host, port, user } = flags;
+  const start = performance.now();
+  let key: string | null = null;
+  let response: KeyServerResponse | undefined;
+  let error: { code: string; message: string } | null = null;
+  try {
+    using client = openClient(flags, flags.verbose ? transcriber(io) : undefined);
+    const given = mode === "put" ? await readKey(flags.put, io) : await client.requestKey();
+    if (mode !== "put") {
+      key = DECODER.decode(given as Uint8Array);
+      if (!json) print(io.stdout, `${key}\n`);
+    }
+    if (mode !== "key") {
+      response = await client.verifyKey(given);
+      if (!json) print(io.stdout, shown(io.stdout, response.message.replace(/\n?$/, "\n")));
+      if (!response.ok) {
+        error = { code: "refused", message: `The server answered with status ${response.status}` };
+      }
+    }
+  } catch (caught) {
+    if (!(caught instanceof KeyClientError)) throw caught;
+    error = { code: caught.code, message: caught.message };
+    if (caught.code === "refused") {
+      response = caught.cause as KeyServerResponse;
+      // The library's sentence has the message cut short.
+      error.message = `The server answered with status ${response.status}: ${response.message}`;
+    }
+  }
+  if (error && !json) complain(io, error.message.trimEnd());
+  const exit = !error ? 0 : error.code === "refused" ? exitStatus(response!.status) : 1;
+  if (json) {
+    const { status, message } = response ?? {};
+    const ms = Math.round(1000 * (performance.now() - start)) / 1000;
+    printJson(io, { exit, host, port, user, key, status, message, error, ms });
+  }
+  return exit;
+}
+
+function exitStatus(status: number): number {
+  return status >= 500 ? 5 : status >= 400 ? 4 : 3;
+}
+
+async function printRequest(flags: Flags, io: MainIo): Promise<number> {
+  using client = openClient({ ...flags, mode: flags.mode === "put" ? "put" : "key" });
+  const request = flags.mode === "put"
+    ? client["frame"]("PUT", await readKey(flags.put, io))
+    : client["frame"]("KEY");
+  print(io.stdout, request);
+  return 0;
+}
+
+function openClient(flags: Flags, onMessage?: (message: WireMessage) => void): KeyClient {
+  const { mode, host: hostname, port, user: userId, timeout } = flags;
+  const client = new KeyClient({ hostname, port, userId, timeout, onMessage });
+  client["oneShot"] = mode === "key" || mode === "put";
+  return client;
+}
+
+/** The library names the option, a person at the command line wants to read the flag. */
+function toUsageError(error: unknown): unknown {
+  const isMistake = error instanceof TypeError || error instanceof RangeError;
+  if (!isMistake || !error.message.startsWith("Cannot use ")) return error;
+  const flags: Record<string, string> = { hostname: "--host", userId: "--user", keyVal: "--put" };
+  return new UsageError(error.message.replace(/hostname|userId|keyVal/, (name) => flags[name]));
+}
+
+/** Reads the key from standard input if it is `-`, without the white space around it. */
+async function readKey(put: string, io: MainIo): Promise<Uint8Array | string> {
+  if (put !== "-") return put;
+  const input = new Uint8Array(MAX_STDIN_SIZE + 1);
+  let size = 0;
+  for (let count: number | null = 0; count !== null && size < input.length; size += count ?? 0) {
+    count = await io.stdin.read(input.subarray(size));
+  }
+  if (size === input.length) {
+    throw new UsageError(
+      `Cannot use --put -: standard input has more than ${MAX_STDIN_SIZE} bytes`,
+    );
+  }
+  const isText = (byte: number) => byte > 0x20;
+  const bytes = input.subarray(0, size);
+  const key = bytes.slice(bytes.findIndex(isText), bytes.findLastIndex(isText) + 1);
+  if (key.length === 0) {
+    throw new UsageError("Cannot use --put -: there is no key in standard input");
+  }
+  return key;
+}
+
+// ---- The practice server
+
+async function serve({ host, port }: Flags, io: MainIo): Promise<number> {
+  const { startKeyServer } = await import("./key_server.ts");
+  const interrupted = Promise.withResolvers<void>();
+  const interrupt = () => {
+    // A second Ctrl-C does not wait.
+    Deno.removeSignalListener("SIGINT", interrupt);
+    interrupted.resolve();
+  };
+  let server: Deno.HttpServer<Deno.NetAddr>;
+  try {
+    server = startKeyServer({
+      hostname: host,
+      port,
+      onAnswer({ method, target, status, message }) {
+        const reason = status < 400 ? "" : `  ${message}`;
+        print(io.stderr, shown(io.stderr, `${method} ${target} ${status}${reason}\n`));
+      },
+    });
+  } catch (error) {
+    const reason = error instanceof Deno.errors.AddrInUse
+      ? "the port is in use, choose another one with --port"
+      : error instanceof Error
+      ? error.message
+      : String(error);
+    complain(io, `Cannot listen on ${host}:${port}: ${reason}`);
+    return 1;
+  }
+  Deno.addSignalListener("SIGINT", interrupt);
+  io.signal?.addEventListener("abort", interrupt, { once: true });
+  complain(io, `practice server on ${host}:${port}, Ctrl-C ends it`);
+  await interrupted.promise;
+  await server.shutdown();
+  return 130;
+}
+
+// ---- Output
+
+const ENCODER = new TextEncoder();
+const DECODER = new TextDecoder();
+const MAX_STDIN_SIZE = 4096; // bytes, a key has 128
+const MAX_SHOWN_BODY = 4096; // bytes
+
+/** Shows messages as the map does, with the wire beneath. */
+function transcriber(io: MainIo): (message: WireMessage) => void {
+  const colored = io.stderr.isTerminal() && !Deno.noColor;
+  const paint = (code: number, text: string) => colored ? `\x1b[${code}m${text}\x1b[0m` : text;
+  let last = performance.now();
+  let stage = 0;
+  return ({ direction, head, body, time }) => {
+    const isRequest = direction === "request";
+    const text = DECODER.decode(head);
+    if (isRequest) stage = text.startsWith("KEY") ? 1 : 3;
+    const arrow = `${isRequest ? stage : stage + 1}. CLIENT ${isRequest ? "──▶" : "◀──"} SERVER`;
+    const [startLine] = text.split(/\r?\n/);
+    const took = `${(time - last).toFixed(1)} ms`;
+    last = time;
+    const shownBody = DECODER.decode(body.subarray(0, MAX_SHOWN_BODY));
+    const lines = (text + shownBody).split(/\r?\n/);
+    if (body.length === 0) lines.pop(); // behind the empty line that ends the head
+    const wire = lines.map((line) => `   ${isRequest ? ">" : "<"} ${line}`.trimEnd());
+    if (body.length > MAX_SHOWN_BODY) wire.push(`   ${body.length - MAX_SHOWN_BODY} more bytes`);
+    print(
+      io.stderr,
+      `${paint(1, `${arrow}   ${shown(io.stderr, startLine)}`)}   ${paint(2, took)}\n` +
+        wire.map((line) => `${paint(2, shown(io.stderr, line))}\n`).join(""),
+    );
+  };
+}
+
+function complain(io: MainIo, message: string): void {
+  print(io.stderr, `key_client: ${shown(io.stderr, message)}\n`);
+}
+
+/** One object on one line, with the same names whatever happened. */
+function printJson(io: MainIo, values: Record<string, unknown>): void {
+  const names = ["exit", "host", "port", "user", "key", "status", "message", "error", "ms"];
+  const object = Object.fromEntries(names.map((name) => [name, values[name] ?? null]));
+  print(io.stdout, `${JSON.stringify(object)}\n`);
+}
+
+/** Makes control characters visible where they could drive somebody's terminal. */
+function shown(stream: MainIo["stdout"], text: string): string {
+  if (!stream.isTerminal()) return text;
+  return text.replace(
+    /(?!\t|\r?\n)[\p{Cc}\p{Bidi_Control}\u2028\u2029]/gu,
+    (char) => `\\u{${char.codePointAt(0)!.toString(16)}}`,
+  );
+}
+
+function print(stream: MainIo["stdout"], content: string | Uint8Array): void {
+  const bytes = typeof content === "string" ? ENCODER.encode(content) : content;
+  for (let sent = 0; sent < bytes.length;) sent += stream.writeSync(bytes.subarray(sent));
+}
+
+if (import.meta.main) Deno.exit(await main(Deno.args));
