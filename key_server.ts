@@ -53,8 +53,7 @@ const MAX_USERS = 10_000;
 const MAX_USER_ID_LENGTH = 256;
 const KEY_SIZE = 64; // bytes, twice as many hex digits
 const KEY_REGEXP = /^[\da-f]{128}$/i;
-const PATH_REGEXP =
-  /^\/(?:user\/(?<keyUser>[^/]*)|key\/(?<putUser>[^/]*)\/(?<keyVal>[^/]*))(?<slash>\/?)$/;
+const PATH_REGEXP = /^\/(?:user\/(?<keyUser>[^/]*)|key\/(?<putUser>[^/]*)\/(?<keyVal>[^/]*))\/$/;
 
 /**
  * Starts the practice server. It prints nothing.
@@ -95,13 +94,15 @@ interface Answer {
 }
 
 function answer(method: string, target: string, keys: Map<string, string>): Answer {
-  const groups = PATH_REGEXP.exec(target.replace(/\?.*/s, ""))?.groups;
+  const path = target.replace(/\?.*/s, "");
+  const groups = PATH_REGEXP.exec(path)?.groups;
   if (groups === undefined) {
-    const message = "Not found. Ask for KEY /user/<user_id>/ or PUT /key/<user_id>/<key_val>/";
+    const message = PATH_REGEXP.test(`${path}/`) && !path.endsWith("/")
+      ? "Not found. The path must end in a slash"
+      : "Not found. Send KEY /user/<user_id>/ or PUT /key/<user_id>/<key_val>/";
     return { status: 404, message };
   }
-  const { keyUser, putUser, keyVal, slash } = groups;
-  if (slash === "") return { status: 404, message: "Not found. The path must end in a slash" };
+  const { keyUser, putUser, keyVal } = groups;
   const allow = keyUser === undefined ? "PUT" : "KEY";
   if (method !== allow) {
     return { status: 405, message: `Method not allowed. Send ${allow}, not ${method}`, allow };

@@ -57,19 +57,21 @@ const HELP = `key_client ${config.version}: a client for the key server exercise
 3. CLIENT ──▶ SERVER   PUT /key/<user_id>/<key_val>/
 4. CLIENT ◀── SERVER   a message
 
-Usage: key_client [OPTIONS]            all four stages: prints key and message
-  --key                                stages 1 and 2 only: prints the key
-  --put KEY                            stages 3 and 4 only; "-" reads KEY from stdin
-  -H, --host HOST [${DEFAULTS.host}]      -p, --port PORT [${DEFAULTS.port}]
-  -u, --user USER_ID [${DEFAULTS.user}]        -t, --timeout SECONDS [${DEFAULTS.timeout}], for each request
-  -v, --verbose                        shows the conversation on stderr
-  --json                               prints one JSON object instead
-  --offline                            prints the request, and sends nothing
-  --demo                               talks to a practice server of its own
-  --serve                              is the practice server, until Ctrl-C
+Usage: key_client [OPTIONS]       all four stages: prints key and message
+      --key                       stages 1 and 2 only: prints the key
+      --put KEY                   stages 3 and 4 only; "-" reads KEY from stdin
+  -H, --host HOST                 [${DEFAULTS.host}]
+  -p, --port PORT                 [${DEFAULTS.port}]
+  -u, --user USER_ID              [${DEFAULTS.user}]
+  -t, --timeout SECONDS           for each request, connecting included [${DEFAULTS.timeout}]
+  -v, --verbose                   shows the conversation on stderr
+      --json                      prints one JSON object instead
+      --offline                   prints the request of --key or --put, sends nothing
+      --demo                      converses with a practice server of its own
+      --serve                     is the practice server, until Ctrl-C
   -h, --help    -V, --version
 Exit status: 0 done, 1 no usable answer, 2 usage, 3 answer not 2xx, 4 4xx, 5 5xx
-Examples: key_client --host 10.0.0.7 --user Ada -v
+Examples: key_client --host 192.0.2.7 --user Ada -v
           key_client --key | key_client --put -
 `;
 
@@ -230,10 +232,11 @@ function unexpected(word: string): UsageError {
 function unknownOption(option: string): UsageError {
   const names = [...VALUE_FLAGS, ...BOOLEAN_FLAGS];
   const letter = option[1].toLowerCase();
+  const word = option.slice(2);
+  const edits = (name: string) => word.startsWith(name) ? 0 : editDistance(word, name);
   const nearest = option.startsWith("--")
-    ? names.map((name) => ({ name, edits: editDistance(option.slice(2), name) }))
-      .filter(({ name, edits }) => edits <= name.length / 2)
-      .sort((a, b) => a.edits - b.edits)[0]?.name
+    ? names.filter((name) => edits(name) <= name.length / 2)
+      .sort((a, b) => edits(a) - edits(b))[0]
     : names.find((name) => name.startsWith(letter));
   const hint = nearest ? `, did you mean --${nearest}?` : "";
   return new UsageError(`Unknown option ${JSON.stringify(option)}${hint}`);
@@ -278,8 +281,8 @@ async function converse(flags: Flags, io: MainIo): Promise<number> {
   } catch (caught) {
     if (!(caught instanceof KeyClientError)) throw caught;
     error = { code: caught.code, message: caught.message };
-    if (caught.code === "refused") {
-      response = caught.cause as KeyServerResponse;
+    if (caught.status !== undefined) response = caught.cause as KeyServerResponse;
+    if (response && caught.code === "refused") {
       // The library's sentence has the message cut short.
       error.message = `The server answered with status ${response.status}: ${response.message}`;
     }
@@ -335,7 +338,7 @@ async function readKey(put: string, io: MainIo): Promise<Uint8Array | string> {
       `Cannot use --put -: standard input has more than ${MAX_STDIN_SIZE} bytes`,
     );
   }
-  const isText = (byte: number) => byte > 0x20;
+  const isText = (byte: number) => !" \t\r\n".includes(String.fromCharCode(byte));
   const bytes = input.subarray(0, size);
   const key = bytes.slice(bytes.findIndex(isText), bytes.findLastIndex(isText) + 1);
   if (key.length === 0) {
@@ -404,7 +407,7 @@ function transcriber(io: MainIo): (message: WireMessage) => void {
     last = time;
     const shownBody = DECODER.decode(body.subarray(0, MAX_SHOWN_BODY));
     const lines = (text + shownBody).split(/\r?\n/);
-    if (body.length === 0) lines.pop(); // behind the empty line that ends the head
+    if (lines.at(-1) === "") lines.pop(); // behind the last line end
     const wire = lines.map((line) => `   ${isRequest ? ">" : "<"} ${line}`.trimEnd());
     if (body.length > MAX_SHOWN_BODY) wire.push(`   ${body.length - MAX_SHOWN_BODY} more bytes`);
     print(

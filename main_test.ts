@@ -1,0 +1,504 @@
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import config from "./deno.json" with { type: "json" };
+import { startKeyServer } from "./key_server.ts";
+import { main, type MainIo } from "./main.ts";
+
+const KEY = "0123456789abcdef".repeat(8);
+const decoder = new TextDecoder();
+
+interface Run {
+  exit: number;
+  stdout: string;
+  stderr: string;
+}
+
+interface Streams {
+  stdin?: string;
+  terminal?: boolean;
+  signal?: AbortSignal;
+  /** Called with all of stderr so far, whenever it grows. */
+  onStderr?: (text: string) => void;
+}
+
+/** Runs main() with streams of its own. */
+async function run(
+  args: string[],
+  { stdin = "", terminal = false, signal, onStderr }: Streams = {},
+): Promise<Run> {
+  const input = new TextEncoder().encode(stdin);
+  let given = 0;
+  const capture = (onText?: (text: string) => void) => {
+    const bytes: number[] = [];
+    return {
+      bytes,
+      isTerminal: () => terminal,
+      writeSync(p: Uint8Array) {
+        const part = p.subarray(0, 1000); // short writes are in order
+        bytes.push(...part);
+        onText?.(decoder.decode(new Uint8Array(bytes)));
+        return part.length;
+      },
+    };
+  };
+  const io = {
+    stdin: {
+      read(p: Uint8Array): Promise<number | null> {
+        const part = input.subarray(given, given + Math.min(p.length, 50));
+        p.set(part);
+        given += part.length;
+        return Promise.resolve(part.length || null);
+      },
+    },
+    stdout: capture(),
+    stderr: capture(onStderr),
+    signal,
+  } satisfies MainIo;
+  const exit = await main(args, io);
+  const [stdout, stderr] = [io.stdout, io.stderr]
+    .map(({ bytes }) => decoder.decode(new Uint8Array(bytes)));
+  return { exit, stdout, stderr };
+}
+
+/** A server that answers each connection with these bytes and closes it. */
+function answering(wire: string): AsyncDisposable & { port: string } {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const serving = (async () => {
+    for await (const conn of listener) {
+      await conn.read(new Uint8Array(4096));
+      await conn.write(new TextEncoder().encode(wire));
+      conn.close();
+    }
+  })();
+  return {
+    port: String(listener.addr.port),
+    async [Symbol.asyncDispose]() {
+      listener.close();
+      await serving;
+    },
+  };
+}
+
+function freePort(): string {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  return String(listener.addr.port);
+}
+
+// ---- The conversation
+
+Deno.test("main() holds the whole conversation", async () => {
+  await using server = startKeyServer({ port: 0 });
+  const { exit, stdout, stderr } = await run(["--port", `${server.addr.port}`]);
+  assertMatch(stdout, /^[\da-f]{128}\nSuccess: the key is right\n$/);
+  assertEquals({ exit, stderr }, { exit: 0, stderr: "" });
+});
+
+Deno.test("main() runs one half of the conversation", async () => {
+  await using server = startKeyServer({ port: 0 });
+  const port = `-p${server.addr.port}`;
+  const key = await run([port, "-u", "Ada", "--key"]);
+  assertMatch(key.stdout, /^[\da-f]{128}\n$/);
+  assertEquals(key.exit, 0);
+  for (const args of [["--put", key.stdout.trim()], ["--put", "-"], ["--put=-"]]) {
+    const put = await run([port, "-uAda", ...args], { stdin: ` \r\n${key.stdout}\n` });
+    assertEquals(put, { exit: 0, stdout: "Success: the key is right\n", stderr: "" });
+  }
+});
+
+Deno.test("main() passes a key of odd bytes on as one segment", async () => {
+  await using server = answering("HTTP/1.1 400 x\r\n\r\nodd");
+  const key = "\x07 é/../\\%00?#";
+  const put = await run(["-p", server.port, "--put", key, "-v"]);
+  assertEquals(put.exit, 4);
+  assertEquals(put.stdout, "odd\n");
+  assertStringIncludes(put.stderr, `PUT /key/User1/${encodeURIComponent(key)}/ HTTP/1.1\n`);
+  const piped = await run(["-p", server.port, "--put", "-", "-v"], { stdin: `\n${key}\n` });
+  assertStringIncludes(piped.stderr, `PUT /key/User1/${encodeURIComponent(key)}/ HTTP/1.1\n`);
+});
+
+const STATUSES: [status: number, exit: number][] = [
+  [302, 3],
+  [404, 4],
+  [405, 4],
+  [500, 5],
+  [999, 5],
+];
+
+Deno.test("main() tells by its exit status what the server answered", async () => {
+  for (const [status, exit] of STATUSES) {
+    await using server = answering(`HTTP/1.1 ${status} x\r\n\r\nno such\nuser`);
+    const told = `key_client: The server answered with status ${status}`;
+    const key = await run(["-p", server.port]);
+    assertEquals(key, { exit, stdout: "", stderr: `${told}: no such\nuser\n` });
+    const put = await run(["-p", server.port, "--put", KEY]);
+    assertEquals(put, { exit, stdout: "no such\nuser\n", stderr: `${told}\n` });
+  }
+});
+
+Deno.test("main() says in one line why there is no usable answer", async () => {
+  const port = freePort();
+  const failures: [wire: string, message: string][] = [
+    ["", "The connection closed after 0 bytes, without the end of the status line"],
+    ["HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhi", "without 7 of 9 bytes of the body"],
+    ["SSH-2.0-x\r\n", 'Cannot parse the status line: "SSH-2.0-x"'],
+    ["HTTP/1.1 200 OK\r\nContent-Length: 9999999\r\n\r\n", "larger than 1048576 bytes"],
+    ["HTTP/1.1 200 OK\r\n\r\n<p>hi\n", 'did not answer with a key: "<p>hi\\n"'],
+  ];
+  for (const [wire, message] of failures) {
+    await using server = answering(wire);
+    const { exit, stdout, stderr } = await run(["-p", server.port]);
+    assertEquals({ exit, stdout }, { exit: 1, stdout: "" });
+    assertMatch(stderr, /^key_client: .*\n$/);
+    assertStringIncludes(stderr, message);
+  }
+  const refused = await run(["--port", port]);
+  assertEquals(refused.exit, 1);
+  assertMatch(
+    refused.stderr,
+    /^key_client: Cannot connect to 127\.0\.0\.1:\d+: Conn.* refused.*\n$/,
+  );
+  const unknown = await run(["--host", "no-such-host.invalid"]);
+  assertEquals(unknown.exit, 1);
+  assertMatch(unknown.stderr, /^key_client: Cannot connect to no-such-host\.invalid:5000: .*\n$/);
+});
+
+Deno.test("main() gives up after --timeout seconds", async () => {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { exit, stderr } = await run(["-p", `${listener.addr.port}`, "-t", ".05"]);
+  assertEquals(exit, 1);
+  assertEquals(stderr, "key_client: No response in 50 ms, after 0 bytes\n");
+});
+
+Deno.test("main() --demo shows the conversation with a server of its own", async () => {
+  const { exit, stdout, stderr } = await run(["--demo", "--user", "Ada"]);
+  assertEquals(exit, 0);
+  assertMatch(stdout, /^[\da-f]{128}\nSuccess: the key is right\n$/);
+  const port = /^key_client: practice server on 127\.0\.0\.1:(\d+)\n/.exec(stderr)?.[1];
+  const key = stdout.slice(0, 128);
+  const shown = stderr.replace(/.*\n/, "").replace(/\d+\.\d ms$/gm, "# ms").replace(
+    /date: .*/g,
+    "",
+  );
+  assertEquals(
+    shown,
+    `1. CLIENT ──▶ SERVER   KEY /user/Ada/ HTTP/1.1   # ms
+   > KEY /user/Ada/ HTTP/1.1
+   > Host: 127.0.0.1:${port}
+   > User-Agent: key_client
+   > Accept: */*
+   >
+2. CLIENT ◀── SERVER   HTTP/1.1 200 OK   # ms
+   < HTTP/1.1 200 OK
+   < content-type: text/plain; charset=utf-8
+   < content-length: 128
+   <${" "}
+   <
+   < ${key}
+3. CLIENT ──▶ SERVER   PUT /key/Ada/${key}/ HTTP/1.1   # ms
+   > PUT /key/Ada/${key}/ HTTP/1.1
+   > Host: 127.0.0.1:${port}
+   > User-Agent: key_client
+   > Accept: */*
+   > Content-Length: 0
+   >
+4. CLIENT ◀── SERVER   HTTP/1.1 200 OK   # ms
+   < HTTP/1.1 200 OK
+   < content-type: text/plain; charset=utf-8
+   < content-length: 25
+   <${" "}
+   <
+   < Success: the key is right
+`,
+  );
+});
+
+Deno.test("main() --verbose shows what came of a response that failed", async () => {
+  await using server = answering("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nA b\r\n");
+  const { exit, stderr } = await run(["-v", "--put", KEY, "-p", server.port]);
+  assertEquals(exit, 1);
+  const lines = stderr.split("\n");
+  assertMatch(lines[0], /^3\. CLIENT ──▶ SERVER {3}PUT /);
+  assertMatch(lines[8], /^4\. CLIENT ◀── SERVER {3}HTTP\/1\.1 100 Continue {3}\d+\.\d ms$/);
+  assertEquals(lines.slice(9, 11), ["   < HTTP/1.1 100 Continue", "   <"]);
+  assertMatch(lines[11], /^4\. CLIENT ◀── SERVER {3}HTTP\/1\.1 200 OK {3}/);
+  assertEquals(lines.slice(12), [
+    "   < HTTP/1.1 200 OK",
+    "   < A b",
+    'key_client: Cannot parse the field line: "A b"',
+    "",
+  ]);
+});
+
+Deno.test("main() --verbose shows the start of a large body only", async () => {
+  await using server = answering(`HTTP/1.1 200 OK\r\n\r\n${"x".repeat(5000)}`);
+  const { stdout, stderr } = await run(["-v", "--put", KEY, "-p", server.port]);
+  assertEquals(stdout.length, 5001);
+  assertMatch(stderr, /\n {3}< x{4096}\n {3}904 more bytes\n$/);
+});
+
+Deno.test("main() makes control characters visible on a terminal only", async () => {
+  const hostile = "\x1b[31m\x9b2J\u202ered\x07\rx\tä\r\nnext";
+  const body = new TextEncoder().encode(hostile);
+  const wire = `HTTP/1.1 400 x\r\nX: \xe9\r\nContent-Length: ${body.length}\r\n\r\n${hostile}`;
+  await using server = answering(wire);
+  const args = ["-p", server.port, "--put", KEY];
+  assertEquals((await run(args)).stdout, `${hostile}\n`);
+  const visible = "\\u{1b}[31m\\u{9b}2J\\u{202e}red\\u{7}\\u{d}x\tä\r\nnext\n";
+  const { stdout } = await run(args, { terminal: true });
+  assertEquals(stdout, visible);
+  for (const mode of [["--key"], ["--put", KEY, "-v"]]) {
+    const { stderr } = await run(["-p", server.port, ...mode], { terminal: true });
+    assertStringIncludes(stderr, "\\u{1b}[31m\\u{9b}2J\\u{202e}red\\u{7}\\u{d}x\tä");
+    // deno-lint-ignore no-control-regex
+    const rest = stderr.replace(/\x1b\[\d+m|\r\n/g, "");
+    assertEquals(/(?![\t\n])\p{Cc}/u.exec(rest), null);
+  }
+});
+
+Deno.test("main() colours the conversation on a terminal only", async () => {
+  const colored = await run(["--demo"], { terminal: true });
+  assertEquals(colored.stderr.includes("\x1b[1m1. CLIENT"), !Deno.noColor);
+  assertEquals((await run(["--demo"])).stderr.includes("\x1b"), false);
+});
+
+// ---- --json and --offline
+
+Deno.test("main() --json prints one object, whatever happens", async () => {
+  await using server = startKeyServer({ port: 0 });
+  await using missing = answering("HTTP/1.1 404 x\r\n\r\nnobody\n");
+  await using page = answering("HTTP/1.1 200 x\r\n\r\n<p>hi");
+  const free = freePort();
+  const port = String(server.addr.port);
+  const common = { host: "127.0.0.1", user: "User1", key: null, status: null, message: null };
+  const cases: [args: string[], expected: Record<string, unknown>][] = [
+    [["-p", port], {
+      exit: 0,
+      port: server.addr.port,
+      key: "KEY",
+      status: 200,
+      message: "Success: the key is right",
+      error: null,
+    }],
+    [["-p", port, "--key"], { exit: 0, port: server.addr.port, key: "KEY", error: null }],
+    [["-p", port, "--put", KEY], {
+      exit: 4,
+      port: server.addr.port,
+      status: 400,
+      message: "The key is wrong: it is not the one last issued to this user",
+      error: { code: "refused", message: "The server answered with status 400" },
+    }],
+    [["-p", missing.port], {
+      exit: 4,
+      port: Number(missing.port),
+      status: 404,
+      message: "nobody\n",
+      error: { code: "refused", message: "The server answered with status 404: nobody\n" },
+    }],
+    [["-p", page.port, "-u", "Ada"], {
+      exit: 1,
+      user: "Ada",
+      port: Number(page.port),
+      status: 200,
+      message: "<p>hi",
+      error: { code: "not-a-key", message: 'The server did not answer with a key: "<p>hi"' },
+    }],
+    [["-p", free], {
+      exit: 1,
+      port: Number(free),
+      error: {
+        code: "connect-failed",
+        message: `Cannot connect to 127.0.0.1:${free}: Connection refused (os error 111)`,
+      },
+    }],
+  ];
+  for (const [args, expected] of cases) {
+    const { exit, stdout, stderr } = await run(["--json", ...args]);
+    assertMatch(stdout, /^\{.*\}\n$/);
+    const { ms, ...rest } = JSON.parse(stdout);
+    assert(ms > 0);
+    if (rest.key !== null) {
+      assertMatch(rest.key, /^[\da-f]{128}$/);
+      rest.key = "KEY";
+    }
+    const { code, message } = rest.error ?? {};
+    if (code === "connect-failed") rest.error.message = message.replace(/10061|61\b/, "111");
+    assertEquals(rest, { ...common, ...expected });
+    assertEquals({ exit, stderr }, { exit: expected.exit, stderr: "" });
+  }
+  const usage = await run(["--json", "--port", "x"]);
+  assertEquals(JSON.parse(usage.stdout), {
+    exit: 2,
+    host: null,
+    port: null,
+    user: null,
+    key: null,
+    status: null,
+    message: null,
+    error: { code: "usage", message: 'Cannot use --port "x": it must be 1 to 65535' },
+    ms: null,
+  });
+  assertEquals({ ...usage, stdout: "" }, { exit: 2, stdout: "", stderr: "" });
+});
+
+Deno.test("main() --offline prints the request that would be sent, and sends nothing", async () => {
+  const rest = "User-Agent: key_client\r\nAccept: */*\r\n";
+  const close = "Connection: close\r\n\r\n";
+  const keyRequest = `KEY /user/User1/ HTTP/1.1\r\nHost: 127.0.0.1:5000\r\n${rest}${close}`;
+  for (const args of [["--offline"], ["--offline", "--key"]]) {
+    assertEquals(await run(args), { exit: 0, stdout: keyRequest, stderr: "" });
+  }
+  for (const key of [KEY, "-"]) {
+    const args = ["--offline", "-H", "::1", "-p", "80", "-u", "é", "--put", key];
+    assertEquals(await run(args, { stdin: KEY }), {
+      exit: 0,
+      stdout: `PUT /key/%C3%A9/${KEY}/ HTTP/1.1\r\nHost: [::1]:80\r\n${rest}` +
+        `Content-Length: 0\r\n${close}`,
+      stderr: "",
+    });
+  }
+});
+
+// ---- Usage
+
+Deno.test("main() --help fits a terminal and shows the defaults; --version the version", async () => {
+  for (const flag of ["--help", "-h"]) {
+    const { exit, stdout, stderr } = await run([flag]);
+    assertEquals({ exit, stderr }, { exit: 0, stderr: "" });
+    const lines = stdout.split("\n");
+    assert(lines.length <= 25, `${lines.length} lines`);
+    for (const line of lines) assert(line.length <= 80, line);
+    for (const value of ["127.0.0.1", "5000", "User1", "10"]) {
+      assertStringIncludes(stdout, `[${value}]`);
+    }
+  }
+  for (const flag of ["--version", "-V"]) {
+    assertEquals((await run([flag])).stdout, `key_client ${config.version}\n`);
+  }
+});
+
+const USAGE: [args: string[], message: string][] = [
+  [["--prot", "5000"], 'Unknown option "--prot", did you mean --port?'],
+  [["--Verbose"], 'Unknown option "--Verbose", did you mean --verbose?'],
+  [["--user-id=Ada"], 'Unknown option "--user-id", did you mean --user?'],
+  [["--frobnicate"], 'Unknown option "--frobnicate"'],
+  [["-j"], 'Unknown option "-j", did you mean --json?'],
+  [["-x"], 'Unknown option "-x"'],
+  [["-vx"], 'Unknown option "-x"'],
+  [["--no-verbose"], 'Unknown option "--no-verbose", did you mean --verbose?'],
+  [["--__proto__=x"], 'Unknown option "--__proto__"'],
+  [["--user.x", "y"], 'Unknown option "--user.x", did you mean --user?'],
+  [["--port"], "Option --port needs a value"],
+  [["--port", "--json="], "Option --json takes no value"],
+  [["--user", "--key"], 'Option --user needs a value (if it starts with "-", write --user=VALUE)'],
+  [["-t", "-5"], 'Unknown option "-5"'],
+  [["--user="], "Option --user needs a value"],
+  [["-u", ""], "Option --user needs a value"],
+  [["--put"], "Option --put needs a value"],
+  [["-p", "1", "--port", "2"], "Option --port is given 2 times"],
+  [["-v", "--verbose"], "Option --verbose is given 2 times"],
+  [["--verbose=no"], "Option --verbose takes no value"],
+  [["-v=no"], "Option -v takes no value"],
+  [["--verbose", "true"], 'Unexpected argument "true"'],
+  [["--key", "false"], 'Unexpected argument "false"'],
+  [["Ada"], 'Unexpected argument "Ada"'],
+  [["--key", KEY], `Unexpected argument "${KEY}"`],
+  [["-"], 'Unexpected argument "-"'],
+  [["--", "--help"], 'Unexpected argument "--help"'],
+  [["--port", "0"], 'Cannot use --port "0": it must be 1 to 65535'],
+  [["--port", "70000"], 'Cannot use --port "70000": it must be 1 to 65535'],
+  [["--port", "abc"], 'Cannot use --port "abc": it must be 1 to 65535'],
+  [["--port", "1e3"], 'Cannot use --port "1e3": it must be'],
+  [["--port=-1"], 'Cannot use --port "-1": it must be'],
+  [["--timeout", "0"], 'Cannot use --timeout "0": it must be seconds above 0'],
+  [["--timeout", "1s"], 'Cannot use --timeout "1s": it must be seconds'],
+  [["--timeout", "2147484"], 'Cannot use --timeout "2147484": it must be seconds above 0 and'],
+  [["--user", ".."], 'Cannot use --user "..": it must be other than'],
+  [["--user", "\ud800"], 'Cannot use --user "\\ud800": it must be without lone surrogates'],
+  [["--host", "a b"], 'Cannot use --host "a b": it must be a host name or an IP address'],
+  [["--host", "http://a"], 'Cannot use --host "http://a"'],
+  [["--put", ".."], 'Cannot use --put "..": it must be other than'],
+  [["--offline", "--put", "."], 'Cannot use --put ".": it must be other than'],
+  [["--key", "--put", KEY], "Options --key and --put contradict each other"],
+  [["--demo", "--host", "a"], "Options --demo and --host contradict each other"],
+  [["--demo", "--offline"], "Options --demo and --offline contradict each other"],
+  [["--offline", "-v"], "Options --offline and --verbose contradict each other"],
+  [["--serve", "--key"], "Options --serve and --key contradict each other"],
+  [["--serve", "-u", "Ada"], "Options --serve and --user contradict each other"],
+];
+
+Deno.test("main() refuses what it does not understand, in one line", async () => {
+  for (const [args, message] of USAGE) {
+    const { exit, stdout, stderr } = await run(args);
+    assertEquals({ exit, stdout }, { exit: 2, stdout: "" }, args.join(" "));
+    assertMatch(stderr, /^key_client: [^\n]*; see --help\n$/);
+    assertStringIncludes(stderr, message);
+  }
+});
+
+Deno.test("main() --put - refuses an empty and an over-long standard input", async () => {
+  for (const stdin of ["", " \r\n\t"]) {
+    const { exit, stderr } = await run(["--put", "-"], { stdin });
+    assertEquals(exit, 2);
+    assertStringIncludes(stderr, "Cannot use --put -: there is no key in standard input");
+  }
+  const { exit, stderr } = await run(["--put", "-"], { stdin: "x".repeat(5000) });
+  assertEquals(exit, 2);
+  assertStringIncludes(stderr, "Cannot use --put -: standard input has more than 4096 bytes");
+});
+
+Deno.test("main() ends quietly if standard output is closed", async () => {
+  const closed = {
+    isTerminal: () => false,
+    writeSync(): number {
+      throw new Deno.errors.BrokenPipe("Broken pipe (os error 32)");
+    },
+  };
+  const stderr: Uint8Array[] = [];
+  const exit = await main(["--help"], {
+    stdin: { read: () => Promise.resolve(null) },
+    stdout: closed,
+    stderr: { isTerminal: () => false, writeSync: (p) => stderr.push(p.slice()) && p.length },
+  });
+  assertEquals(exit, 141);
+  assertEquals(stderr, []);
+});
+
+// ---- --serve
+
+Deno.test("main() --serve is a practice server until it is interrupted", async () => {
+  const port = freePort();
+  const abort = new AbortController();
+  const listening = Promise.withResolvers<void>();
+  const serving = run(["--serve", "--port", port], {
+    signal: abort.signal,
+    onStderr: () => listening.resolve(),
+  });
+  await listening.promise;
+  const key = await run(["-p", port]);
+  assertEquals(key.exit, 0);
+  assertEquals((await run(["-p", port, "--put", "abc"])).exit, 4);
+
+  const inUse = await run(["--serve", "--port", port]);
+  assertEquals(inUse, {
+    exit: 1,
+    stdout: "",
+    stderr: `key_client: Cannot listen on 127.0.0.1:${port}: the port is in use, ` +
+      "choose another one with --port\n",
+  });
+
+  abort.abort();
+  const { exit, stdout, stderr } = await serving;
+  assertEquals({ exit, stdout }, { exit: 130, stdout: "" });
+  assertEquals(
+    stderr,
+    `key_client: practice server on 127.0.0.1:${port}, Ctrl-C ends it\n` +
+      "KEY /user/User1/ 200\n" +
+      `PUT /key/User1/${key.stdout.slice(0, 128)}/ 200\n` +
+      "PUT /key/User1/abc/ 400  The key is not 128 hex digits: send it just as you got it\n",
+  );
+});
+
+Deno.test("main() --serve says why it cannot listen", async () => {
+  const { exit, stderr } = await run(["--serve", "--host", "no-such-host.invalid"]);
+  assertEquals(exit, 1);
+  assertMatch(stderr, /^key_client: Cannot listen on no-such-host\.invalid:5000: .*\n$/);
+});
