@@ -134,6 +134,8 @@ export class KeyClientError extends Error {
   readonly status?: number;
 
   /**
+   * Constructs a new instance.
+   *
    * @param code What went wrong.
    * @param message The same in a sentence.
    * @param options The `cause` is the error beneath; with `refused` and `not-a-key` it is the
@@ -157,8 +159,10 @@ export class KeyClientError extends Error {
  * @example Usage
  * ```ts
  * import { doKey } from "./key_client.ts";
+ * import { startKeyServer } from "./key_server.ts";
  *
- * const keyVal = await doKey({ userId: "Ada", timeout: 500 });
+ * await using server = startKeyServer({ port: 0 });
+ * const keyVal = await doKey({ port: server.addr.port, userId: "Ada", timeout: 500 });
  * console.log(keyVal?.length ?? "no key");
  * ```
  */
@@ -297,8 +301,8 @@ export class KeyClient implements Disposable {
     };
     const onAbort = () => this.#stop!(signal!.reason);
     const onTimeout = () => {
-      const progress = this.#conn ? `after ${this.#input.received} bytes` : "while connecting";
-      this.#stop!(new KeyClientError("timed-out", `No response in ${timeout} ms, ${progress}`));
+      const state = this.#conn ? `with ${this.#input.received} bytes received` : "while connecting";
+      this.#stop!(new KeyClientError("timed-out", `Timed out after ${timeout} ms, ${state}`));
     };
     signal?.addEventListener("abort", onAbort);
     const timer = setTimeout(onTimeout, timeout);
@@ -836,13 +840,14 @@ function listMembers(fields: HttpResponse["fields"], lowerCaseName: string): str
   return members;
 }
 
-/** What RFC 9112 section 9.3 says of the connection that a response came over. */
+/** Whether the connection stays open behind a response: RFC 9112 section 9.3. */
 function isPersistent({ minorVersion, fields }: HttpResponse): boolean {
   const options = listMembers(fields, "connection");
-  const isFramedTwice = listMembers(fields, "transfer-encoding").length > 0 &&
-    listMembers(fields, "content-length").length > 0; // section 6.3: it may be an attack
-  if (isFramedTwice || options.includes("close")) return false;
-  return minorVersion > 0 || options.includes("keep-alive");
+  if (options.includes("close")) return false;
+  if (minorVersion === 0 && !options.includes("keep-alive")) return false;
+  // Sections 6.1 and 6.3: chunks beside a length or from HTTP/1.0 may be an attack.
+  const isChunked = listMembers(fields, "transfer-encoding").length > 0;
+  return !isChunked || minorVersion > 0 && listMembers(fields, "content-length").length === 0;
 }
 
 // Text

@@ -996,6 +996,11 @@ const KEPT: [name: string, wire: string, isKept: boolean][] = [
   ["keep-alive among other options", `HTTP/1.0 200 OK\r\nConnection: a ,keep-alive${HELLO}`, true],
   ["HTTP/1.0", `HTTP/1.0 200 OK${HELLO}`, false],
   ["Connection: close", `HTTP/1.1 200 OK\r\nConnection: close${HELLO}`, false],
+  [
+    "HTTP/1.0 with chunks",
+    "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    false,
+  ],
   ["close in another case, in a list", `HTTP/1.1 200 OK\r\nConnection: a,\tCLOSE${HELLO}`, false],
   [
     "close in a second field",
@@ -1278,7 +1283,7 @@ for (const [name, script] of MOMENTS) {
     const { port } = server;
     const error = await assertRejects(() => doPut(KEY, { port, timeout: 30 }), KeyClientError);
     assertEquals(error.code, "timed-out");
-    assertStringIncludes(error.message, "No response in 30 ms, after ");
+    assertStringIncludes(error.message, "Timed out after 30 ms, with ");
     assertEquals(await doKey({ port, timeout: 30 }), null);
 
     const abort = new AbortController();
@@ -1295,7 +1300,7 @@ Deno.test("a time-out and an abort end connecting", async () => {
   const { port } = server;
   const error = await assertRejects(() => doPut(KEY, { port, timeout: 30 }), KeyClientError);
   assertEquals(error.code, "timed-out");
-  assertEquals(error.message, "No response in 30 ms, while connecting");
+  assertEquals(error.message, "Timed out after 30 ms, while connecting");
   assertEquals(await doKey({ port, timeout: 30 }), null);
   const abort = new AbortController();
   setTimeout(() => abort.abort(), 30);

@@ -66,7 +66,7 @@ Usage: key_client [OPTIONS]       all four stages: prints key and message
   -t, --timeout SECONDS           for each request, connecting included [${DEFAULTS.timeout}]
   -v, --verbose                   shows the conversation on stderr
       --json                      prints one JSON object instead
-      --offline                   prints the request of --key or --put, sends nothing
+      --offline                   prints the request, and sends nothing
       --demo                      converses with a practice server of its own
       --serve                     is the practice server, until Ctrl-C
   -h, --help    -V, --version

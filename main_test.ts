@@ -165,7 +165,7 @@ Deno.test("main() gives up after --timeout seconds", async () => {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { exit, stderr } = await run(["-p", `${listener.addr.port}`, "-t", ".05"]);
   assertEquals(exit, 1);
-  assertEquals(stderr, "key_client: No response in 50 ms, after 0 bytes\n");
+  assertEquals(stderr, "key_client: Timed out after 50 ms, with 0 bytes received\n");
 });
 
 Deno.test("main() --demo shows the conversation with a server of its own", async () => {
