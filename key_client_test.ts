@@ -1165,6 +1165,14 @@ Deno.test("KeyClient goes on after every kind of failure, over a new connection"
   }
 });
 
+Deno.test("KeyClient allows each response a head of 64 KiB", async () => {
+  const large = KEY_RESPONSE.replace("\r\n", `\r\nA: ${"x".repeat(60_000)}\r\n`);
+  await using server = new ScriptedServer(keeping(large, large, large));
+  using client = new KeyClient({ port: server.port });
+  for (let n = 0; n < 3; n++) assertEquals(await client.requestKey(), bytes(KEY));
+  assertEquals(server.connections, 1);
+});
+
 Deno.test("KeyClient does one exchange at a time", async () => {
   await using server = new ScriptedServer(keeping(KEY_RESPONSE));
   using client = new KeyClient({ port: server.port });
@@ -1354,15 +1362,78 @@ Deno.test("an abort after the answer changes nothing", async () => {
   assertEquals(await client.verifyKey(KEY).catch((reason) => reason), "late");
 });
 
-Deno.test("an abort at any time loses no socket and no listener", async () => {
+/** Calls `use` while Deno.connect's connections go through `change` first. */
+async function withConnect(
+  change: (conn: Deno.TcpConn) => void,
+  use: () => Promise<void>,
+): Promise<void> {
+  const { connect } = Deno;
+  Deno.connect = (async (options: Deno.ConnectOptions) => {
+    const conn = await connect(options);
+    change(conn);
+    return conn;
+  }) as typeof connect;
+  try {
+    await use();
+  } finally {
+    Deno.connect = connect;
+  }
+}
+
+Deno.test("an abort at the moment that the connection is made closes it", async () => {
   await using server = new ScriptedServer(keeping(KEY_RESPONSE));
-  for (let round = 0; round < 300; round++) {
-    const abort = new AbortController();
-    const pending = doKey({ port: server.port, signal: abort.signal });
-    if (round % 3 > 0) await delay(round % 3 - 1);
-    abort.abort();
-    const keyVal = await pending;
-    assert(keyVal === null || keyVal.length === 128);
+  const abort = new AbortController();
+  await withConnect(() => abort.abort("now"), async () => {
+    const options = { port: server.port, signal: abort.signal };
+    assertEquals(await doPut(KEY, options).catch((reason) => reason), "now");
+  });
+  assertEquals(server.requests, []);
+});
+
+Deno.test("an idle connection does not keep the process alive, a pending one does", async () => {
+  let isRef = true;
+  const seen: boolean[] = [];
+  await using server = new ScriptedServer(async (peer) => {
+    for (let n = 0; n < 2; n++) {
+      await peer.request();
+      seen.push(isRef);
+      await peer.send(KEY_RESPONSE);
+    }
+    await peer.closed();
+  });
+  using client = new KeyClient({ port: server.port });
+  await withConnect((conn) => {
+    const { ref, unref } = conn;
+    conn.ref = () => (isRef = true, ref.call(conn));
+    conn.unref = () => (isRef = false, unref.call(conn));
+  }, async () => {
+    await client.requestKey();
+    assertEquals(isRef, false);
+    await client.requestKey();
+    assertEquals(isRef, false);
+  });
+  assertEquals(seen, [true, true]);
+});
+
+Deno.test("the first reason to stop is the one that counts", async () => {
+  await using server = new ScriptedServer(silent);
+  const abort = new AbortController();
+  const client = new KeyClient({ port: server.port, signal: abort.signal });
+  const pending = client.requestKey();
+  abort.abort("first");
+  client.close();
+  assertEquals(await pending.catch((reason) => reason), "first");
+});
+
+Deno.test("an abort at any time loses no socket", async () => {
+  await using server = new ScriptedServer(keeping(KEY_RESPONSE));
+  for (let round = 0; round < 40; round++) {
+    const keys = await Promise.all(Array.from({ length: 50 }, (_, at) => {
+      const abort = new AbortController();
+      setTimeout(() => abort.abort(), at % 3);
+      return doKey({ port: server.port, signal: abort.signal });
+    }));
+    assert(keys.every((key) => key === null || key.length === 128));
   }
 });
 
