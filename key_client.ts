@@ -299,6 +299,9 @@ export class KeyClient implements Disposable {
       connecting?.abort();
       this.#disconnect(); // a pending read or write rejects
     };
+    const throwIfStopped = () => {
+      if (stopped) throw stopped.reason;
+    };
     const onAbort = () => this.#stop!(signal!.reason);
     const onTimeout = () => {
       const state = this.#conn ? `with ${this.#input.received} bytes received` : "while connecting";
@@ -307,14 +310,15 @@ export class KeyClient implements Disposable {
     signal?.addEventListener("abort", onAbort);
     const timer = setTimeout(onTimeout, timeout);
     try {
-      if (this.#input?.disturbed) this.#disconnect();
+      if (this.#conn && await this.#input.isDisturbed()) this.#disconnect();
       let response: HttpResponse | undefined;
       while (!response) {
+        throwIfStopped();
         const isKept = this.#conn !== undefined;
         if (!isKept) {
           connecting = new AbortController();
           await this.#connect(connecting.signal);
-          if (stopped) throw stopped.reason;
+          throwIfStopped();
         }
         try {
           response = await this.#send(request);
@@ -354,7 +358,6 @@ export class KeyClient implements Disposable {
   async #send(request: Uint8Array<ArrayBuffer>): Promise<HttpResponse> {
     const { maxBodySize, onMessage } = this.#options;
     const [conn, input] = [this.#conn!, this.#input];
-    conn.ref();
     let sent = 0;
     try {
       while (sent < request.length) sent += await conn.write(request.subarray(sent));
@@ -365,12 +368,7 @@ export class KeyClient implements Disposable {
     if (sent > 0) onMessage?.(wireMessage("request", request.slice(0, sent), NO_BYTES));
     const response = await readFinalResponse(input, maxBodySize, onMessage);
     const isWhole = sent === request.length && !input.ended && input.unread === 0;
-    if (!this.oneShot && isWhole && isPersistent(response)) {
-      input.readAhead();
-      conn.unref(); // an idle connection does not keep the process alive
-    } else {
-      this.#disconnect();
-    }
+    if (this.oneShot || !isWhole || !isPersistent(response)) this.#disconnect();
     return response;
   }
 
@@ -529,8 +527,6 @@ class Input {
   #end = 0;
   #headRoom = MAX_HEAD_SIZE;
   #ahead?: Promise<boolean>;
-  /** Whether `readAhead` has come to something. */
-  disturbed = false;
   /** Bytes read for this response. */
   received = 0;
   /** Those bytes, if they are to be recorded. */
@@ -562,16 +558,19 @@ class Input {
   }
 
   /**
-   * Starts to read the next response. It is how the end of an idle connection, and bytes that
-   * nobody asked for, are seen before another request goes out.
+   * Makes ready for the next response, and says whether anything has come before it was asked
+   * for: the end of an idle connection, or bytes that must not be taken for the response.
    */
-  readAhead(): void {
+  async isDisturbed(): Promise<boolean> {
     this.received = 0;
     this.#headRoom = MAX_HEAD_SIZE;
     this.wire &&= new Bytes();
-    this.disturbed = false;
+    let isDisturbed = false;
     this.#ahead = this.#fillBuffer();
-    this.#ahead.then(() => this.disturbed = true);
+    this.#ahead.then(() => isDisturbed = true);
+    // A read of what is there settles within a few turns, without the event loop.
+    for (let turn = 0; turn < 10 && !isDisturbed; turn++) await undefined;
+    return isDisturbed;
   }
 
   async #fillBuffer(): Promise<boolean> {

@@ -1,96 +1,103 @@
 /**
  * The client beside its rivals, in one run, against servers in a process of their own.
  *
- * `deno task bench`, or on one processor `taskset -c 0 deno task bench`.
+ * ```sh
+ * deno task bench                # or, on one processor: taskset -c 0 deno task bench
+ * ```
  */
+
 import { doKey, KeyClient } from "./key_client.ts";
 import { startKeyServer } from "./key_server.ts";
 
+const MIB = 2 ** 20;
+const ENCODER = new TextEncoder();
+
 if (Deno.args[0] === "serve") {
-  console.log(startKeyServer({ port: 0 }).addr.port);
-  await serveBodies();
+  const bodies = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  console.log(startKeyServer({ port: 0 }).addr.port, bodies.addr.port);
+  for await (const conn of bodies) serveBodies(conn).catch(() => {}).finally(() => conn.close());
 }
 
-const ENCODER = new TextEncoder();
-const serving = new Deno.Command(Deno.execPath(), {
+const servers = new Deno.Command(Deno.execPath(), {
   args: ["run", "--allow-net", "--no-lock", import.meta.url, "serve"],
   stdout: "piped",
 }).spawn();
-const lines = serving.stdout.pipeThrough(new TextDecoderStream()).getReader();
-let printed = "";
-while (printed.split("\n").length < 3) printed += (await lines.read()).value;
-const [port, bodiesPort] = printed.split("\n").map(Number);
-serving.unref();
-addEventListener("unload", () => serving.kill());
+const ports = servers.stdout.getReader();
+const [port, bodiesPort] = new TextDecoder().decode((await ports.read()).value).split(" ").map(
+  Number,
+);
 
-const url = `http://127.0.0.1:${port}`;
+// ---- One exchange, one conversation
+
 const keyRequest = (connection: string) =>
   ENCODER.encode(
-    `KEY /user/User1/ HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nConnection: ${connection}\r\n\r\n`,
+    `KEY /user/User1/ HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\n` +
+      `User-Agent: key_client\r\nAccept: */*\r\n${connection}\r\n`,
   );
+const keyUrl = `http://127.0.0.1:${port}/user/User1/`;
+const WARM = { n: 5000, warmup: 10_000 };
 
 {
-  const group = "KEY, each over a new connection";
-  const request = keyRequest("close");
-  Deno.bench("bare socket, nothing parsed", { group, baseline: true }, async () => {
+  const group = "KEY, over a new connection each";
+  const request = keyRequest("Connection: close\r\n");
+  Deno.bench("bare socket, nothing parsed", { group, baseline: true, ...WARM }, async () => {
     const conn = await Deno.connect({ port });
     await conn.write(request);
     const buffer = new Uint8Array(4096);
     while (await conn.read(buffer) !== null);
     conn.close();
   });
-  Deno.bench("doKey()", { group }, async () => {
+  Deno.bench("doKey()", { group, ...WARM }, async () => {
     await doKey({ port });
   });
-  Deno.bench("fetch, Connection: close", { group }, async () => {
+  Deno.bench("fetch, Connection: close", { group, ...WARM }, async () => {
     const headers = { connection: "close" };
-    await (await fetch(`${url}/user/User1/`, { method: "KEY", headers })).bytes();
+    await (await fetch(keyUrl, { method: "KEY", headers })).bytes();
   });
 }
 
 {
   const group = "KEY, over a kept connection";
-  const request = keyRequest("keep-alive");
+  const request = keyRequest("");
   const conn = await Deno.connect({ port });
   const buffer = new Uint8Array(4096);
   const client = new KeyClient({ port });
-  Deno.bench("bare socket, nothing parsed", { group, baseline: true }, async () => {
+  Deno.bench("bare socket, nothing parsed", { group, baseline: true, ...WARM }, async () => {
     await conn.write(request);
     await conn.read(buffer);
   });
-  Deno.bench("KeyClient", { group }, async () => {
+  Deno.bench("KeyClient", { group, ...WARM }, async () => {
     await client.requestKey();
   });
-  Deno.bench("fetch, pooled", { group }, async () => {
-    await (await fetch(`${url}/user/User1/`, { method: "KEY" })).bytes();
+  Deno.bench("fetch, pooled", { group, ...WARM }, async () => {
+    await (await fetch(keyUrl, { method: "KEY" })).bytes();
   });
 }
 
 {
-  const group = "KEY and PUT, 20 conversations, each over a new connection";
+  const group = "20 conversations, over a new connection each";
   const python = new Deno.Command("python3", {
-    args: ["-c", await pythonConversations()],
+    args: ["-c", pythonConversations()],
     stdin: "piped",
     stdout: "piped",
   }).spawn();
-  const pythonIn = python.stdin.getWriter();
-  const pythonOut = python.stdout.getReader();
-  addEventListener("unload", () => python.kill());
-  python.unref();
-  Deno.bench("KeyClient", { group, baseline: true }, async () => {
+  const [pythonIn, pythonOut] = [python.stdin.getWriter(), python.stdout.getReader()];
+  const options = { group, n: 100, warmup: 300 };
+  Deno.bench("KeyClient", { ...options, baseline: true }, async () => {
     for (let n = 0; n < 20; n++) {
       using client = new KeyClient({ port });
       await client.verifyKey(await client.requestKey());
     }
   });
-  Deno.bench("fetch, new pool", { group }, async () => {
+  Deno.bench("fetch, a new pool each", options, async () => {
     for (let n = 0; n < 20; n++) {
       using client = Deno.createHttpClient({});
-      const key = await (await fetch(`${url}/user/User1/`, { method: "KEY", client })).text();
-      await (await fetch(`${url}/key/User1/${key}/`, { method: "PUT", client })).text();
+      const key = await (await fetch(keyUrl, { method: "KEY", client })).text();
+      const url = `http://127.0.0.1:${port}/key/User1/${key}/`;
+      await (await fetch(url, { method: "PUT", client })).text();
     }
   });
-  Deno.bench("Python's http.client", { group }, async () => {
+  Deno.bench("Python's http.client", options, async () => {
     await pythonIn.write(ENCODER.encode("20\n"));
     await pythonOut.read();
   });
@@ -111,58 +118,61 @@ for line in sys.stdin:
 `;
 }
 
-for (
-  const framing of ["length", "close", "chunks-4096", "chunks-1048576"]
-) {
-  for (const mebibytes of [1, 8, 64]) {
-    const group = `${mebibytes} MiB, ${framing}`;
-    const path = `${framing}-${mebibytes * 2 ** 20}`;
-    const client = new KeyClient({ port: bodiesPort, userId: path, maxBodySize: 2 ** 27 });
-    Deno.bench(`fetch, ${group}`, { group, baseline: true }, async () => {
-      await (await fetch(`http://127.0.0.1:${bodiesPort}/user/${path}/`)).text();
+// ---- Growth
+
+// In one-byte chunks every byte is an event for fetch: seconds for a MiB.
+const FRAMINGS: [framing: string, mebibytes: number[]][] = [
+  ["length", [1, 8, 64]],
+  ["close", [1, 8, 64]],
+  ["chunks-1048576", [1, 8, 64]],
+  ["chunks-4096", [1, 8, 64]],
+  ["chunks-1", [1 / 16, 1 / 4, 1]],
+  ["fields-10", [0]],
+  ["fields-100", [0]],
+  ["fields-500", [0]],
+];
+
+for (const [framing, sizes] of FRAMINGS) {
+  for (const mebibytes of sizes) {
+    const userId = `${framing}-${mebibytes * MIB}`;
+    const group = mebibytes ? `${mebibytes} MiB, ${framing}` : framing;
+    const options = { group, ...(mebibytes ? { n: 12, warmup: 4 } : { n: 2000, warmup: 2000 }) };
+    const client = new KeyClient({ port: bodiesPort, userId, maxBodySize: 64 * MIB });
+    Deno.bench("fetch", { ...options, baseline: true }, async () => {
+      await (await fetch(`http://127.0.0.1:${bodiesPort}/user/${userId}/`)).text();
     });
-    Deno.bench(`KeyClient, ${group}`, { group }, async () => {
+    Deno.bench("KeyClient", options, async () => {
       await client.verifyKey("x");
     });
   }
 }
 
-/** Answers `/user/<framing>-<size>/`, `/key/<framing>-<size>/x/` with a body of that size. */
-async function serveBodies(): Promise<never> {
-  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  console.log(listener.addr.port);
-  for await (const conn of listener) {
-    (async () => {
-      const request = new Uint8Array(4096);
-      while (await conn.read(request)) {
-        const [, framing, step, size] = /\/(\w+)(?:-(\d+))?-(\d+)\//.exec(
-          new TextDecoder().decode(request),
-        )!;
-        const parts = body(framing, Number(step), Number(size));
-        for (const part of parts) {
-          for (let sent = 0; sent < part.length;) sent += await conn.write(part.subarray(sent));
-        }
-        if (framing === "close") break;
-      }
-      conn.close();
-    })().catch(() => conn.close());
+/** Answers `/user/<framing>-<step>-<size>/` with a body of that framing and size. */
+async function serveBodies(conn: Deno.TcpConn): Promise<void> {
+  const request = new Uint8Array(4096);
+  while (await conn.read(request)) {
+    const [, path] = new TextDecoder().decode(request).split(" ");
+    const [, framing, step, size] = /(\w+)-(?:(\d+)-)?(\d+)\//.exec(path)!;
+    for (const part of response(framing, Number(step ?? 0), Number(size))) {
+      for (let sent = 0; sent < part.length;) sent += await conn.write(part.subarray(sent));
+    }
+    if (framing === "close") return;
   }
-  throw new Error("unreachable");
 }
 
-function* body(framing: string, step: number, size: number): Generator<Uint8Array<ArrayBuffer>> {
-  const field = framing === "length"
-    ? `Content-Length: ${size}\r\n`
-    : framing === "chunks"
-    ? "Transfer-Encoding: chunked\r\n"
-    : "Connection: close\r\n";
-  yield new TextEncoder().encode(`HTTP/1.1 200 OK\r\n${field}\r\n`);
-  const data = framing === "chunks"
-    ? new TextEncoder().encode(
-      `${step.toString(16)}\r\n${"x".repeat(step)}\r\n`.repeat(Math.ceil(65536 / step)),
-    )
-    : new Uint8Array(65536).fill(120);
-  const perPart = framing === "chunks" ? step * Math.ceil(65536 / step) : 65536;
-  for (let left = size; left > 0; left -= perPart) yield data;
-  if (framing === "chunks") yield new TextEncoder().encode("0\r\n\r\n");
+function* response(framing: string, step: number, size: number): Generator<Uint8Array> {
+  const fields: Record<string, string> = {
+    length: `Content-Length: ${size}\r\n`,
+    close: "Connection: close\r\n",
+    chunks: "Transfer-Encoding: chunked\r\n",
+    fields: `Content-Length: 0\r\n${"Some-Field: some value\r\n".repeat(step)}`,
+  };
+  yield ENCODER.encode(`HTTP/1.1 200 OK\r\n${fields[framing]}\r\n`);
+  const unit = framing === "chunks" ? step : 1;
+  const count = Math.max(1, 65_536 / unit); // at least 64 KiB of body in one write
+  const wire = "x".repeat(unit);
+  const part = framing === "chunks" ? `${unit.toString(16)}\r\n${wire}\r\n` : wire;
+  const block = ENCODER.encode(part.repeat(count));
+  for (let left = size; left > 0; left -= count * unit) yield block;
+  if (framing === "chunks") yield ENCODER.encode("0\r\n\r\n");
 }

@@ -1390,31 +1390,6 @@ Deno.test("an abort at the moment that the connection is made closes it", async 
   assertEquals(server.requests, []);
 });
 
-Deno.test("an idle connection does not keep the process alive, a pending one does", async () => {
-  let isRef = true;
-  const seen: boolean[] = [];
-  await using server = new ScriptedServer(async (peer) => {
-    for (let n = 0; n < 2; n++) {
-      await peer.request();
-      seen.push(isRef);
-      await peer.send(KEY_RESPONSE);
-    }
-    await peer.closed();
-  });
-  using client = new KeyClient({ port: server.port });
-  await withConnect((conn) => {
-    const { ref, unref } = conn;
-    conn.ref = () => (isRef = true, ref.call(conn));
-    conn.unref = () => (isRef = false, unref.call(conn));
-  }, async () => {
-    await client.requestKey();
-    assertEquals(isRef, false);
-    await client.requestKey();
-    assertEquals(isRef, false);
-  });
-  assertEquals(seen, [true, true]);
-});
-
 Deno.test("the first reason to stop is the one that counts", async () => {
   await using server = new ScriptedServer(silent);
   const abort = new AbortController();
