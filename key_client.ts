@@ -651,8 +651,9 @@ class Bytes {
   /** Room for up to so many bytes, at least one; grows in proportion to what is there. */
   room(count: number): Uint8Array {
     if (this.length === this.#array.length) {
-      const size = Math.min(this.length + count, Math.max(4 * this.length, 65_536));
-      const grown = new Uint8Array(Math.max(size, Math.min(2 * this.length, this.#limit + 1)));
+      const most = Math.max(4 * this.length, 65_536);
+      const least = Math.min(4 * this.length, this.#limit + 1);
+      const grown = new Uint8Array(Math.max(Math.min(this.length + count, most), least));
       grown.set(this.#array);
       this.#array = grown;
     }
