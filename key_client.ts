@@ -365,7 +365,10 @@ export class KeyClient implements Disposable {
       // A server may answer and close before it has read everything: whether there is an answer
       // says more than this failure.
     }
-    if (sent > 0) onMessage?.(wireMessage("request", request.slice(0, sent), NO_BYTES));
+    if (onMessage && sent > 0) {
+      const head = request.slice(0, sent);
+      onMessage({ direction: "request", head, body: NO_BYTES, time: performance.now() });
+    }
     const response = await readFinalResponse(input, maxBodySize, onMessage);
     const isWhole = sent === request.length && !input.ended && input.unread === 0;
     if (this.oneShot || !isWhole || !isPersistent(response)) this.#disconnect();
@@ -674,18 +677,20 @@ class Bytes {
   }
 }
 
+/** Reads interim responses and the final one, and hands each out with the bytes it was. */
 async function readFinalResponse(
   input: Input,
   maxBodySize: number,
   onMessage?: (message: WireMessage) => void,
 ): Promise<HttpResponse> {
-  let start = 0;
+  let start = 0; // of the message, counted from the first byte received
   const report = (headEnd: number, end: number) => {
-    if (!onMessage || start === end) return;
+    if (!onMessage || !(start < end)) return;
     const wire = input.wire!.view();
     const [head, body] = [wire.slice(start, headEnd), wire.slice(headEnd, end)];
+    start = NaN; // no further report, should this one throw
+    onMessage({ direction: "response", head, body, time: performance.now() });
     start = end;
-    onMessage(wireMessage("response", head, body));
   };
   const taken = () => input.received - input.unread;
   let headEnd: number | undefined;
@@ -702,14 +707,7 @@ async function readFinalResponse(
   }
 }
 
-function wireMessage(
-  direction: WireMessage["direction"],
-  head: Uint8Array,
-  body: Uint8Array,
-): WireMessage {
-  return { direction, head, body, time: performance.now() };
-}
-
+/** Reads the status line and the fields. */
 async function readHead(input: Input): Promise<HttpResponse> {
   let line: string | undefined;
   while ((line = input.takeLine()) === undefined) {
@@ -770,9 +768,11 @@ async function readBody(
   if (status === 204 || status === 304) {
     // no body, whatever the fields say
   } else if (codings.length > 0) {
+    // Where the chunks have a parameter, fetch takes them for the body, and curl refuses them.
     if (codings.join() !== "chunked") throw malformed("the transfer coding", codings.join(", "));
     await readChunks(input, body);
   } else if (lengths.length > 0) {
+    // "5, 5" may come of a proxy that joins fields. "5," is refused: fetch does so, curl does not.
     const length = Number(lengths[0]);
     const isLength = (text: string) => /^\d+$/.test(text) && Number(text) === length;
     if (!lengths.every(isLength)) throw malformed("the content length", lengths.join(", "));
@@ -807,6 +807,7 @@ async function readChunks(input: Input, body: Bytes): Promise<void> {
   await readFields(input); // section 7.1.2: trailer fields may be dropped
 }
 
+/** Reads so many bytes of the body. */
 async function readOctets(input: Input, body: Bytes, count: number, what: string): Promise<void> {
   body.expect(count);
   const end = body.length + count;

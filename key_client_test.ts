@@ -1242,6 +1242,19 @@ Deno.test("onMessage gets what came of a response that failed", async () => {
   }
 });
 
+Deno.test("onMessage is not called again once it has thrown", async () => {
+  await using server = new ScriptedServer(keeping(`${KEY_RESPONSE}more`));
+  let calls = 0;
+  using client = new KeyClient({
+    port: server.port,
+    onMessage({ direction }) {
+      if (direction === "response") throw new Error(`call ${++calls}`);
+    },
+  });
+  await assertRejects(() => client.requestKey(), Error, "call 1");
+  assertEquals(calls, 1);
+});
+
 Deno.test("what onMessage throws fails the exchange, and closes the connection", async () => {
   for (const direction of ["request", "response"]) {
     await using server = new ScriptedServer(keeping(KEY_RESPONSE));
