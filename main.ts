@@ -244,12 +244,12 @@ function unknownOption(option: string): UsageError {
 
 /** How many characters must be added, dropped or changed to make one text of the other. */
 function editDistance(from: string, to: string): number {
-  let row = Array.from({ length: to.length + 1 }, (_, at) => at);
+  let row = Array.from({ length: to.length + 1 }, (_, column) => column);
   for (const [at, char] of [...from.slice(0, 32)].entries()) {
     const next = [at + 1];
-    for (let to_ = 0; to_ < to.length; to_++) {
-      const change = row[to_] + (char === to[to_] ? 0 : 1);
-      next.push(Math.min(change, row[to_ + 1] + 1, next[to_] + 1));
+    for (let column = 0; column < to.length; column++) {
+      const change = row[column] + (char === to[column] ? 0 : 1);
+      next.push(Math.min(change, row[column + 1] + 1, next[column] + 1));
     }
     row = next;
   }
@@ -265,7 +265,8 @@ async function converse(flags: Flags, io: MainIo): Promise<number> {
   let response: KeyServerResponse | undefined;
   let error: { code: string; message: string } | null = null;
   try {
-    using client = openClient(flags, flags.verbose ? transcriber(io) : undefined);
+    const onMessage = flags.verbose ? transcriber(io) : undefined;
+    using client = openClient(flags, mode === "key" || mode === "put", onMessage);
     const given = mode === "put" ? await readKey(flags.put, io) : await client.requestKey();
     if (mode !== "put") {
       key = DECODER.decode(given as Uint8Array);
@@ -302,7 +303,7 @@ function exitStatus(status: number): number {
 }
 
 async function printRequest(flags: Flags, io: MainIo): Promise<number> {
-  using client = openClient({ ...flags, mode: flags.mode === "put" ? "put" : "key" });
+  using client = openClient(flags, true);
   const request = flags.mode === "put"
     ? client["frame"]("PUT", await readKey(flags.put, io))
     : client["frame"]("KEY");
@@ -310,10 +311,13 @@ async function printRequest(flags: Flags, io: MainIo): Promise<number> {
   return 0;
 }
 
-function openClient(flags: Flags, onMessage?: (message: WireMessage) => void): KeyClient {
-  const { mode, host: hostname, port, user: userId, timeout } = flags;
+function openClient(
+  { host: hostname, port, user: userId, timeout }: Flags,
+  oneShot: boolean,
+  onMessage?: (message: WireMessage) => void,
+): KeyClient {
   const client = new KeyClient({ hostname, port, userId, timeout, onMessage });
-  client["oneShot"] = mode === "key" || mode === "put";
+  client["oneShot"] = oneShot;
   return client;
 }
 
@@ -387,34 +391,41 @@ async function serve({ host, port }: Flags, io: MainIo): Promise<number> {
 // ---- Output
 
 const ENCODER = new TextEncoder();
-const DECODER = new TextDecoder();
+const DECODER = new TextDecoder("utf-8", { ignoreBOM: true }); // keeps a BOM
 const MAX_STDIN_SIZE = 4096; // bytes, a key has 128
 const MAX_SHOWN_BODY = 4096; // bytes
 
 /** Shows messages as the map does, with the wire beneath. */
-function transcriber(io: MainIo): (message: WireMessage) => void {
-  const colored = io.stderr.isTerminal() && !Deno.noColor;
-  const paint = (code: number, text: string) => colored ? `\x1b[${code}m${text}\x1b[0m` : text;
+function transcriber({ stderr }: MainIo): (message: WireMessage) => void {
+  const isColored = stderr.isTerminal() && !Deno.noColor;
+  const paint = (code: number, text: string) => {
+    const line = shown(stderr, text);
+    return isColored ? `\x1b[${code}m${line}\x1b[0m` : line;
+  };
   let last = performance.now();
   let stage = 0;
   return ({ direction, head, body, time }) => {
     const isRequest = direction === "request";
-    const text = DECODER.decode(head);
-    if (isRequest) stage = text.startsWith("KEY") ? 1 : 3;
-    const arrow = `${isRequest ? stage : stage + 1}. CLIENT ${isRequest ? "──▶" : "◀──"} SERVER`;
-    const [startLine] = text.split(/\r?\n/);
+    // A head's lines end in CRLF: another end is shown. In a body all ends are as good.
+    const headLines = DECODER.decode(head).split("\n")
+      .map((line, at, { length }) =>
+        line.endsWith("\r") ? line.slice(0, -1) : at < length - 1 ? `${line}\\n` : line
+      );
+    const bodyLines = DECODER.decode(body.subarray(0, MAX_SHOWN_BODY)).split(/\r?\n/);
+    if (headLines.at(-1) === "") headLines.pop(); // behind the last line end
+    if (bodyLines.at(-1) === "") bodyLines.pop();
+    const more = body.length - MAX_SHOWN_BODY;
+
+    if (isRequest) stage = headLines[0].startsWith("KEY") ? 1 : 3;
+    const arrow = isRequest ? `${stage}. CLIENT ──▶ SERVER` : `${stage + 1}. CLIENT ◀── SERVER`;
     const took = `${(time - last).toFixed(1)} ms`;
     last = time;
-    const shownBody = DECODER.decode(body.subarray(0, MAX_SHOWN_BODY));
-    const lines = (text + shownBody).split(/\r?\n/);
-    if (lines.at(-1) === "") lines.pop(); // behind the last line end
-    const wire = lines.map((line) => `   ${isRequest ? ">" : "<"} ${line}`.trimEnd());
-    if (body.length > MAX_SHOWN_BODY) wire.push(`   ${body.length - MAX_SHOWN_BODY} more bytes`);
-    print(
-      io.stderr,
-      `${paint(1, `${arrow}   ${shown(io.stderr, startLine)}`)}   ${paint(2, took)}\n` +
-        wire.map((line) => `${paint(2, shown(io.stderr, line))}\n`).join(""),
-    );
+    const lines = [`${paint(1, `${arrow}   ${headLines[0]}`)}   ${paint(2, took)}`];
+    for (const line of [...headLines, ...bodyLines]) {
+      lines.push(paint(2, `   ${isRequest ? ">" : "<"}${line && ` ${line}`}`));
+    }
+    if (more > 0) lines.push(paint(2, `   ${more} more bytes`));
+    print(stderr, `${lines.join("\n")}\n`);
   };
 }
 

@@ -228,6 +228,22 @@ Deno.test("main() --verbose shows what came of a response that failed", async ()
   ]);
 });
 
+Deno.test("main() --verbose shows line ends and blanks that are out of the ordinary", async () => {
+  await using server = answering("HTTP/1.1 200 OK\nA: b \r\n\nline\r\n\nend\n");
+  const { stderr } = await run(["-v", "--put", KEY, "-p", server.port]);
+  const lines = stderr.split("\n");
+  assertMatch(lines[8], /^4\. CLIENT ◀── SERVER {3}HTTP\/1\.1 200 OK\\n {3}/);
+  assertEquals(lines.slice(9), [
+    "   < HTTP/1.1 200 OK\\n",
+    "   < A: b ",
+    "   < \\n",
+    "   < line",
+    "   <",
+    "   < end",
+    "",
+  ]);
+});
+
 Deno.test("main() --verbose shows the start of a large body only", async () => {
   await using server = answering(`HTTP/1.1 200 OK\r\n\r\n${"x".repeat(5000)}`);
   const { stdout, stderr } = await run(["-v", "--put", KEY, "-p", server.port]);
