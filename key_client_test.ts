@@ -1120,12 +1120,12 @@ Deno.test("KeyClient sends nothing twice over a new connection, or once a byte h
   ];
   for (const [script, code] of scripts) {
     await using fresh = new ScriptedServer(script);
-    using first = new KeyClient({ port: fresh.port, timeout: 100 });
+    using first = new KeyClient({ port: fresh.port, timeout: 300 });
     assertEquals(await codeOf(first.verifyKey(KEY)), code);
     assertEquals(fresh.connections, 1);
     if (code === "closed-early" && script === scripts[0][0]) continue;
     await using kept = new ScriptedServer(closing(script));
-    using second = new KeyClient({ port: kept.port, timeout: 100 });
+    using second = new KeyClient({ port: kept.port, timeout: 300 });
     await second.requestKey();
     assertEquals(await codeOf(second.verifyKey(KEY)), code);
     assertEquals(kept.connections, 1);
@@ -1302,16 +1302,16 @@ for (const [name, script] of MOMENTS) {
   Deno.test(`a time-out and an abort end an exchange ${name}`, async () => {
     await using server = new ScriptedServer(script);
     const { port } = server;
-    const error = await assertRejects(() => doPut(KEY, { port, timeout: 30 }), KeyClientError);
+    const error = await assertRejects(() => doPut(KEY, { port, timeout: 100 }), KeyClientError);
     assertEquals(error.code, "timed-out");
-    assertStringIncludes(error.message, "Timed out after 30 ms, with ");
-    assertEquals(await doKey({ port, timeout: 30 }), null);
+    assertStringIncludes(error.message, "Timed out after 100 ms, with ");
+    assertEquals(await doKey({ port, timeout: 100 }), null);
 
     const abort = new AbortController();
-    setTimeout(() => abort.abort("enough"), 30);
+    setTimeout(() => abort.abort("enough"), 50);
     const reason = await doPut(KEY, { port, signal: abort.signal }).catch((reason) => reason);
     assertEquals(reason, "enough");
-    const timeout = AbortSignal.timeout(30);
+    const timeout = AbortSignal.timeout(50);
     assertEquals(await doKey({ port, signal: timeout }), null);
   });
 }
@@ -1319,10 +1319,10 @@ for (const [name, script] of MOMENTS) {
 Deno.test("a time-out and an abort end connecting", async () => {
   using server = await fullBacklog();
   const { port } = server;
-  const error = await assertRejects(() => doPut(KEY, { port, timeout: 30 }), KeyClientError);
+  const error = await assertRejects(() => doPut(KEY, { port, timeout: 100 }), KeyClientError);
   assertEquals(error.code, "timed-out");
-  assertEquals(error.message, "Timed out after 30 ms, while connecting");
-  assertEquals(await doKey({ port, timeout: 30 }), null);
+  assertEquals(error.message, "Timed out after 100 ms, while connecting");
+  assertEquals(await doKey({ port, timeout: 100 }), null);
   const abort = new AbortController();
   setTimeout(() => abort.abort(), 30);
   const reason = await assertRejects(
