@@ -305,7 +305,12 @@ export class KeyClient implements Disposable {
     const onAbort = () => this.#stop!(signal!.reason);
     const onTimeout = () => {
       const state = this.#conn ? `with ${this.#input.received} bytes received` : "while connecting";
-      this.#stop!(new KeyClientError("timed-out", `Timed out after ${timeout} ms, ${state}`));
+      this.#stop!(
+        new KeyClientError(
+          "timed-out",
+          `Cannot get a response: timed out after ${timeout} ms, ${state}`,
+        ),
+      );
     };
     signal?.addEventListener("abort", onAbort);
     const timer = setTimeout(onTimeout, timeout);
@@ -878,7 +883,8 @@ function malformed(what: string, text: string): KeyClientError {
 
 function closedEarly({ received, failure }: Input, missing: string): KeyClientError {
   const reason = failure ? `: ${messageOf(failure.cause)}` : "";
-  const message = `The connection closed after ${received} bytes, without ${missing}${reason}`;
+  const message =
+    `Cannot read the response: the connection closed after ${received} bytes, without ${missing}${reason}`;
   return new KeyClientError("closed-early", message, failure);
 }
 

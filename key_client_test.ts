@@ -106,7 +106,8 @@ const tooLarge = (part: string, limit: number) => ({
   error: `too-large: The ${part} is larger than ${limit} bytes`,
 });
 const closed = (count: number, missing: string) => ({
-  error: `closed-early: The connection closed after ${count} bytes, without ${missing}`,
+  error:
+    `closed-early: Cannot read the response: the connection closed after ${count} bytes, without ${missing}`,
 });
 
 /** The wire policy. */
@@ -437,7 +438,8 @@ Deno.test("readResponse() never takes a part of a response for the whole", async
         assert(toEnd && whole.body!.startsWith(part.body!), where);
         assertEquals({ ...part, body: "" }, { ...whole, body: "" }, where);
       } else {
-        const received = `closed-early: The connection closed after ${end} bytes, without `;
+        const received =
+          `closed-early: Cannot read the response: the connection closed after ${end} bytes, without `;
         assertStringIncludes(part.error, received, where);
       }
     }
@@ -1304,7 +1306,7 @@ for (const [name, script] of MOMENTS) {
     const { port } = server;
     const error = await assertRejects(() => doPut(KEY, { port, timeout: 100 }), KeyClientError);
     assertEquals(error.code, "timed-out");
-    assertStringIncludes(error.message, "Timed out after 100 ms, with ");
+    assertStringIncludes(error.message, "Cannot get a response: timed out after 100 ms, with ");
     assertEquals(await doKey({ port, timeout: 100 }), null);
 
     const abort = new AbortController();
@@ -1321,7 +1323,7 @@ Deno.test("a time-out and an abort end connecting", async () => {
   const { port } = server;
   const error = await assertRejects(() => doPut(KEY, { port, timeout: 100 }), KeyClientError);
   assertEquals(error.code, "timed-out");
-  assertEquals(error.message, "Timed out after 100 ms, while connecting");
+  assertEquals(error.message, "Cannot get a response: timed out after 100 ms, while connecting");
   assertEquals(await doKey({ port, timeout: 100 }), null);
   const abort = new AbortController();
   setTimeout(() => abort.abort(), 30);

@@ -137,7 +137,10 @@ Deno.test("main() tells by its exit status what the server answered", async () =
 Deno.test("main() says in one line why there is no usable answer", async () => {
   const port = freePort();
   const failures: [wire: string, message: string][] = [
-    ["", "The connection closed after 0 bytes, without the end of the status line"],
+    [
+      "",
+      "Cannot read the response: the connection closed after 0 bytes, without the end of the status line",
+    ],
     ["HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhi", "without 7 of 9 bytes of the body"],
     ["SSH-2.0-x\r\n", 'Cannot parse the status line: "SSH-2.0-x"'],
     ["HTTP/1.1 200 OK\r\nContent-Length: 9999999\r\n\r\n", "larger than 1048576 bytes"],
@@ -165,7 +168,10 @@ Deno.test("main() gives up after --timeout seconds", async () => {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { exit, stderr } = await run(["-p", `${listener.addr.port}`, "-t", ".05"]);
   assertEquals(exit, 1);
-  assertEquals(stderr, "key_client: Timed out after 50 ms, with 0 bytes received\n");
+  assertEquals(
+    stderr,
+    "key_client: Cannot get a response: timed out after 50 ms, with 0 bytes received\n",
+  );
 });
 
 Deno.test("main() --demo shows the conversation with a server of its own", async () => {
