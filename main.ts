@@ -276,19 +276,17 @@ async function converse(flags: Flags, io: MainIo): Promise<number> {
       response = await client.verifyKey(given);
       if (!json) print(io.stdout, shown(io.stdout, response.message.replace(/\n?$/, "\n")));
       if (!response.ok) {
-        error = { code: "refused", message: `The server answered with status ${response.status}` };
+        error = { code: "refused", message: refusal(response) };
       }
     }
   } catch (caught) {
     if (!(caught instanceof KeyClientError)) throw caught;
     error = { code: caught.code, message: caught.message };
     if (caught.status !== undefined) response = caught.cause as KeyServerResponse;
-    if (response && caught.code === "refused") {
-      // The library's sentence has the message cut short.
-      error.message = `The server answered with status ${response.status}: ${response.message}`;
-    }
+    // Whole, where the library's sentence has it cut short.
+    if (caught.code === "refused") error.message = refusal(response!, response!.message.trimEnd());
   }
-  if (error && !json) complain(io, error.message.trimEnd());
+  if (error && !json) complain(io, error.message);
   const exit = !error ? 0 : error.code === "refused" ? exitStatus(response!.status) : 1;
   if (json) {
     const { status, message } = response ?? {};
@@ -296,6 +294,10 @@ async function converse(flags: Flags, io: MainIo): Promise<number> {
     printJson(io, { exit, host, port, user, key, status, message, error, ms });
   }
   return exit;
+}
+
+function refusal({ status }: KeyServerResponse, message = ""): string {
+  return `The server answered with status ${status}${message && `: ${message}`}`;
 }
 
 function exitStatus(status: number): number {

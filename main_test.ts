@@ -131,6 +131,8 @@ Deno.test("main() tells by its exit status what the server answered", async () =
     assertEquals(key, { exit, stdout: "", stderr: `${told}: no such\nuser\n` });
     const put = await run(["-p", server.port, "--put", KEY]);
     assertEquals(put, { exit, stdout: "no such\nuser\n", stderr: `${told}\n` });
+    await using empty = answering(`HTTP/1.1 ${status} x\r\n\r\n`);
+    assertEquals((await run(["-p", empty.port])).stderr, `${told}\n`);
   }
 });
 
@@ -313,7 +315,7 @@ Deno.test("main() --json prints one object, whatever happens", async () => {
       port: Number(missing.port),
       status: 404,
       message: "nobody\n",
-      error: { code: "refused", message: "The server answered with status 404: nobody\n" },
+      error: { code: "refused", message: "The server answered with status 404: nobody" },
     }],
     [["-p", page.port, "-u", "Ada"], {
       exit: 1,
