@@ -898,7 +898,9 @@ function messageOf(error: unknown): string {
 
 /** Shows a value on one line, cut short, with nothing in it that could move a terminal. */
 function show(value: unknown): string {
-  const text = typeof value === "string" ? value : Deno.inspect(value, { depth: 0 });
+  const text = typeof value === "string"
+    ? value
+    : Deno.inspect(value, { depth: 0, breakLength: Infinity });
   const short = text.length > 80 ? `${text.slice(0, 80).toWellFormed()}…` : text;
   return (text === value ? JSON.stringify(short) : short).replace(
     /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu,
