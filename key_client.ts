@@ -22,7 +22,17 @@
  * @module
  */
 
-/** Options of {@linkcode doKey}, {@linkcode doPut} and {@linkcode KeyClient}. */
+/**
+ * Options of {@linkcode doKey}, {@linkcode doPut} and {@linkcode KeyClient}.
+ *
+ * @example Usage
+ * ```ts
+ * import { doKey, type KeyClientOptions } from "./key_client.ts";
+ *
+ * const options: KeyClientOptions = { hostname: "localhost", port: 1, timeout: 500 };
+ * console.log(await doKey(options)); // null, as nothing listens there
+ * ```
+ */
 export interface KeyClientOptions {
   /**
    * Name or IP address of the key server.
@@ -55,7 +65,17 @@ export interface KeyClientOptions {
   onMessage?: (message: WireMessage) => void;
 }
 
-/** A message as it was on the wire; of a response that failed, the bytes that came. */
+/**
+ * A message as it was on the wire; of a response that failed, the bytes that came.
+ *
+ * @example Usage
+ * ```ts
+ * import { KeyClient, type WireMessage } from "./key_client.ts";
+ *
+ * const transcript: WireMessage[] = [];
+ * using client = new KeyClient({ onMessage: (message) => transcript.push(message) });
+ * ```
+ */
 export interface WireMessage {
   /** A request goes to the server, a response comes from it. */
   direction: "request" | "response";
@@ -67,7 +87,17 @@ export interface WireMessage {
   time: number;
 }
 
-/** What the key server says to a key. */
+/**
+ * What the key server says to a key.
+ *
+ * @example Usage
+ * ```ts
+ * import { KeyClientError, type KeyServerResponse } from "./key_client.ts";
+ *
+ * const cause: KeyServerResponse = { status: 404, ok: false, message: "no such user" };
+ * console.log(new KeyClientError("refused", "No key", { cause }).status); // 404
+ * ```
+ */
 export interface KeyServerResponse {
   /** The status code, from 200 to 999. */
   status: number;
@@ -77,7 +107,17 @@ export interface KeyServerResponse {
   message: string;
 }
 
-/** A final response, from {@linkcode readResponse}. */
+/**
+ * A final response, from {@linkcode readResponse}.
+ *
+ * @example Usage
+ * ```ts
+ * import type { HttpResponse } from "./key_client.ts";
+ *
+ * const isPlainText = ({ fields }: HttpResponse) =>
+ *   fields.some((field) => /^content-type:text\/plain\b/i.test(field.join(":")));
+ * ```
+ */
 export interface HttpResponse {
   /** The digit behind `HTTP/1.`. */
   minorVersion: number;
@@ -100,6 +140,13 @@ export interface HttpResponse {
  * - `too-large`: a head above 64 KiB, or a body above `maxBodySize`, which can be raised.
  * - `refused`: the server answered with a status that is not 2xx, and told why.
  * - `not-a-key`: the server answered with 2xx, but not with 128 hex digits.
+ *
+ * @example Usage
+ * ```ts
+ * import type { KeyClientErrorCode } from "./key_client.ts";
+ *
+ * const mayPass = (code: KeyClientErrorCode) => ["timed-out", "closed-early"].includes(code);
+ * ```
  */
 export type KeyClientErrorCode =
   | "connect-failed"

@@ -19,7 +19,17 @@
  * @module
  */
 
-/** Options of {@linkcode startKeyServer}. */
+/**
+ * Options of {@linkcode startKeyServer}.
+ *
+ * @example Usage
+ * ```ts
+ * import { type KeyServerOptions, startKeyServer } from "./key_server.ts";
+ *
+ * const options: KeyServerOptions = { port: 0, signal: AbortSignal.timeout(100) };
+ * await startKeyServer(options).finished;
+ * ```
+ */
 export interface KeyServerOptions {
   /**
    * The address to listen on: with `"0.0.0.0"` the whole network can reach the server.
@@ -37,7 +47,17 @@ export interface KeyServerOptions {
   onAnswer?: (answer: KeyServerAnswer) => void;
 }
 
-/** One request and the answer to it. */
+/**
+ * One request and the answer to it.
+ *
+ * @example Usage
+ * ```ts
+ * import { type KeyServerAnswer, startKeyServer } from "./key_server.ts";
+ *
+ * const log: KeyServerAnswer[] = [];
+ * await using server = startKeyServer({ port: 0, onAnswer: (answer) => log.push(answer) });
+ * ```
+ */
 export interface KeyServerAnswer {
   /** The method of the request. */
   method: string;

@@ -18,7 +18,18 @@ import {
   type WireMessage,
 } from "./key_client.ts";
 
-/** What {@linkcode main} reads and writes, in place of the process's own. */
+/**
+ * What {@linkcode main} reads and writes, in place of the process's own.
+ *
+ * @example Usage
+ * ```ts
+ * import { main, type MainIo } from "./main.ts";
+ *
+ * const quiet = { isTerminal: () => false, writeSync: (p: Uint8Array) => p.length };
+ * const io: MainIo = { stdin: Deno.stdin, stdout: quiet, stderr: quiet };
+ * console.log("exit status", await main(["--version"], io));
+ * ```
+ */
 export interface MainIo {
   /** Where `--put -` reads the key. */
   stdin: { read(p: Uint8Array): Promise<number | null> };
