@@ -352,12 +352,8 @@ export class KeyClient implements Disposable {
     const onAbort = () => this.#stop!(signal!.reason);
     const onTimeout = () => {
       const state = this.#conn ? `with ${this.#input.received} bytes received` : "while connecting";
-      this.#stop!(
-        new KeyClientError(
-          "timed-out",
-          `Cannot get a response: timed out after ${timeout} ms, ${state}`,
-        ),
-      );
+      const message = `Cannot get a response: timed out after ${timeout} ms, ${state}`;
+      this.#stop!(new KeyClientError("timed-out", message));
     };
     signal?.addEventListener("abort", onAbort);
     const timer = setTimeout(onTimeout, timeout);
@@ -929,10 +925,9 @@ function malformed(what: string, text: string): KeyClientError {
 }
 
 function closedEarly({ received, failure }: Input, missing: string): KeyClientError {
+  const end = `the connection closed after ${received} bytes, without ${missing}`;
   const reason = failure ? `: ${messageOf(failure.cause)}` : "";
-  const message =
-    `Cannot read the response: the connection closed after ${received} bytes, without ${missing}${reason}`;
-  return new KeyClientError("closed-early", message, failure);
+  return new KeyClientError("closed-early", `Cannot read the response: ${end}${reason}`, failure);
 }
 
 function tooLarge(part: "head" | "body", limit: number): KeyClientError {
