@@ -578,6 +578,8 @@ class Input {
   #end = 0;
   #headRoom = MAX_HEAD_SIZE;
   #ahead?: Promise<boolean>;
+  /** The body of this response; the memory serves for the next one too. */
+  readonly body = new Bytes();
   /** Bytes read for this response. */
   received = 0;
   /** Those bytes, if they are to be recorded. */
@@ -687,11 +689,13 @@ class Input {
 /** Bytes that grow as they come, and not on a server's word. */
 class Bytes {
   #array = NO_BYTES;
-  readonly #limit: number;
+  #limit = Infinity;
   length = 0;
 
-  constructor(limit = Infinity) {
+  /** Starts anew in the same memory. */
+  reset(limit: number): void {
     this.#limit = limit;
+    this.length = 0;
   }
 
   /** Fails if so many bytes more would be too many. */
@@ -809,7 +813,8 @@ async function readBody(
   { status, fields }: HttpResponse,
   maxBodySize: number,
 ): Promise<Uint8Array> {
-  const body = new Bytes(maxBodySize);
+  const { body } = input;
+  body.reset(maxBodySize);
   const codings = listMembers(fields, "transfer-encoding")
     .filter((coding) => coding !== "" && coding !== "identity");
   const lengths = listMembers(fields, "content-length");
