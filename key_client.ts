@@ -874,12 +874,10 @@ async function readOctets(input: Input, body: Bytes, count: number, what: string
   }
 }
 
-/** Reads more of a body that lacks at most `left` bytes; `false` at the end. */
+/** Reads more of a body that lacks `left` bytes, much of it without the buffer in between. */
 async function readOn(input: Input, body: Bytes, left: number): Promise<boolean> {
   if (Math.min(left, body.length) <= MAX_BUFFER_SIZE) return await input.fill();
-  // So much goes straight to its place; but for the last byte, so that bytes behind the message,
-  // if there are any, come into the buffer with it and are seen.
-  const count = await input.read(body.room(left - 1));
+  const count = await input.read(body.room(left));
   body.length += count;
   return count > 0;
 }

@@ -566,8 +566,8 @@ Deno.test("readResponse() allocates nothing on a server's word", async () => {
   for (
     const [wire, sent] of [
       [`${H}Content-Length: ${announced}\r\n\r\n`, 10],
-      [`${H}Content-Length: ${announced}\r\n\r\n`, 1_000_000],
-      [`${CHUNKED}${announced.toString(16)}\r\n`, 1_000_000],
+      [`${H}Content-Length: ${announced}\r\n\r\n`, 3_000_000],
+      [`${CHUNKED}${announced.toString(16)}\r\n`, 3_000_000],
     ] as const
   ) {
     const source = sourceOf([bytes(wire), new Uint8Array(sent)]);
@@ -1403,6 +1403,18 @@ Deno.test("an abort at the moment that the connection is made closes it", async 
     assertEquals(await doPut(KEY, options).catch((reason) => reason), "now");
   });
   assertEquals(server.requests, []);
+});
+
+Deno.test("an abort while a kept connection is looked at opens no other one", async () => {
+  await using server = new ScriptedServer(keeping(KEY_RESPONSE, OK_RESPONSE));
+  const abort = new AbortController();
+  using client = new KeyClient({ port: server.port, signal: abort.signal });
+  await client.requestKey();
+  const pending = client.verifyKey(KEY);
+  abort.abort("now");
+  assertEquals(await pending.catch((reason) => reason), "now");
+  await delay(20);
+  assertEquals(server.connections, 1);
 });
 
 Deno.test("the first reason to stop is the one that counts", async () => {
