@@ -138,8 +138,8 @@ export interface HttpResponse {
  * - `closed-early`: the connection ended before the response did. Look at the server.
  * - `malformed`: what came is not a response of HTTP/1.x. Is it the right port?
  * - `too-large`: a head above 64 KiB, or a body above `maxBodySize`, which can be raised.
- * - `refused`: the server answered with a status that is not 2xx, and told why.
- * - `not-a-key`: the server answered with 2xx, but not with 128 hex digits.
+ * - `refused`: the server answered with a status that is not 2xx. Read why in its message.
+ * - `not-a-key`: the server answered with 2xx, but not with 128 hex digits. Is it a key server?
  *
  * @example Usage
  * ```ts
@@ -294,6 +294,7 @@ export class KeyClient implements Disposable {
    *
    * @returns The key's 128 ASCII bytes: the body of a 2xx response, white space around it aside.
    * @throws {KeyClientError} If there was no key.
+   * @throws {TypeError} If the client is closed, or another exchange is under way.
    */
   async requestKey(): Promise<Uint8Array> {
     const response = await this.#exchange("KEY");
@@ -313,7 +314,7 @@ export class KeyClient implements Disposable {
    * @param keyVal The key, as bytes or text.
    * @returns What the server says, whatever the status.
    * @throws {KeyClientError} If there was no usable response.
-   * @throws {TypeError} If the key is empty or not text.
+   * @throws {TypeError} If the key is empty or not text, or as for `requestKey`.
    */
   async verifyKey(keyVal: Uint8Array | string): Promise<KeyServerResponse> {
     return await this.#exchange("PUT", keyVal);

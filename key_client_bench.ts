@@ -130,7 +130,8 @@ const FRAMINGS: [framing: string, mebibytes: number[], runs: { n: number; warmup
   ["chunks-1", [1 / 16, 1 / 4, 1], { n: 5, warmup: 2 }], // a MiB takes fetch most of a second
   ["fields-10", [0], { n: 5000, warmup: 5000 }],
   ["fields-50", [0], { n: 5000, warmup: 5000 }],
-  ["fields-90", [0], { n: 5000, warmup: 5000 }], // fetch fails above 100
+  ["fields-90", [0], { n: 5000, warmup: 5000 }],
+  ["fields-500", [0], { n: 5000, warmup: 5000 }], // fetch fails above 100
 ];
 
 for (const [framing, sizes, runs] of FRAMINGS) {
@@ -138,9 +139,11 @@ for (const [framing, sizes, runs] of FRAMINGS) {
     const userId = `${framing}-${mebibytes * MIB}`;
     const options = { group: mebibytes ? `${mebibytes} MiB, ${framing}` : framing, ...runs };
     const client = new KeyClient({ port: bodiesPort, userId, maxBodySize: 64 * MIB });
-    Deno.bench("fetch", { ...options, baseline: true }, async () => {
-      await (await fetch(`http://127.0.0.1:${bodiesPort}/user/${userId}/`)).text();
-    });
+    if (framing !== "fields-500") {
+      Deno.bench("fetch", { ...options, baseline: true }, async () => {
+        await (await fetch(`http://127.0.0.1:${bodiesPort}/user/${userId}/`)).text();
+      });
+    }
     Deno.bench("KeyClient", options, async () => {
       await client.verifyKey("x");
     });
