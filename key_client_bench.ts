@@ -76,6 +76,11 @@ const WARM = { n: 5000, warmup: 10_000 };
 
 {
   const group = "20 conversations, over a new connection each";
+  const key = keyRequest("");
+  const put = ENCODER.encode(
+    `PUT /key/User1/${"0".repeat(128)}/ HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\n` +
+      "User-Agent: key_client\r\nAccept: */*\r\nContent-Length: 0\r\n\r\n",
+  );
   const python = new Deno.Command("python3", {
     args: ["-c", pythonConversations()],
     stdin: "piped",
@@ -83,7 +88,18 @@ const WARM = { n: 5000, warmup: 10_000 };
   }).spawn();
   const [pythonIn, pythonOut] = [python.stdin.getWriter(), python.stdout.getReader()];
   const options = { group, n: 100, warmup: 300 };
-  Deno.bench("KeyClient", { ...options, baseline: true }, async () => {
+  Deno.bench("bare socket, nothing parsed", { ...options, baseline: true }, async () => {
+    for (let n = 0; n < 20; n++) {
+      const conn = await Deno.connect({ port });
+      const buffer = new Uint8Array(4096);
+      for (const request of [key, put]) {
+        await conn.write(request);
+        await conn.read(buffer);
+      }
+      conn.close();
+    }
+  });
+  Deno.bench("KeyClient", options, async () => {
     for (let n = 0; n < 20; n++) {
       using client = new KeyClient({ port });
       await client.verifyKey(await client.requestKey());
@@ -118,6 +134,21 @@ for line in sys.stdin:
         conn.close()
     print("done", flush=True)
 `;
+}
+
+{
+  const group = "a whole process";
+  const task = new Deno.Command(Deno.execPath(), { args: ["task", "-q", "imports"] });
+  const { stdout } = await task.output();
+  const imports = new TextDecoder().decode(stdout).split(/\s+/).filter((flag) => flag);
+  const run = (...program: string[]) => async () => {
+    const args = ["run", "--allow-net", ...imports, ...program];
+    await new Deno.Command(Deno.execPath(), { args, stdout: "null", stderr: "null" }).output();
+  };
+  const main = new URL("main.ts", import.meta.url).href;
+  const options = { group, n: 50, warmup: 5 };
+  Deno.bench("an empty program", { ...options, baseline: true }, run("data:text/javascript,"));
+  Deno.bench("main.ts, both stages", options, run(main, "--port", `${port}`));
 }
 
 // ---- Growth

@@ -10,11 +10,11 @@ import {
 import {
   doKey,
   doPut,
+  formatRequest,
   KeyClient,
   KeyClientError,
   type KeyClientErrorCode,
   type KeyClientOptions,
-  readResponse,
   type WireMessage,
 } from "./key_client.ts";
 import * as keyClient from "./key_client.ts";
@@ -24,10 +24,10 @@ import { type AddressInfo, createServer } from "node:net";
 
 const KEY = "0123456789abcdefABCDEF0123456789".repeat(4);
 const KEY_RESPONSE = `HTTP/1.1 200 OK\r\nContent-Length: 128\r\n\r\n${KEY}`;
+const H = "HTTP/1.1 200 OK\r\n";
+const CHUNKED = `${H}Transfer-Encoding: chunked\r\n\r\n`;
 const OK_RESPONSE = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const FUZZ_ROUNDS = Number(Deno.args[0] ?? 2000); // deno test --allow-net -- 1000000
-
-// ---- Responses without a socket
 
 /** One byte for each character, as ISO 8859-1 has it. */
 function bytes(text: string): Uint8Array<ArrayBuffer> {
@@ -37,570 +37,6 @@ function bytes(text: string): Uint8Array<ArrayBuffer> {
 function text(bytes: Uint8Array): string {
   return Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
 }
-
-/** A source that gives these parts, one a read where they fit, and then ends or fails. */
-function sourceOf(parts: Iterable<Uint8Array>, failure?: Error) {
-  const iterator = parts[Symbol.iterator]();
-  let part: Uint8Array = new Uint8Array();
-  return {
-    given: 0,
-    asked: 0,
-    read(p: Uint8Array): Promise<number | null> {
-      this.asked = Math.max(this.asked, p.length);
-      while (part.length === 0) {
-        const next = iterator.next();
-        if (next.done) return failure ? Promise.reject(failure) : Promise.resolve(null);
-        part = next.value;
-      }
-      const given = part.subarray(0, p.length);
-      p.set(given);
-      part = part.subarray(given.length);
-      this.given += given.length;
-      return Promise.resolve(given.length);
-    },
-  };
-}
-
-interface Outcome {
-  status?: number;
-  reason?: string;
-  fields?: [string, string][];
-  body?: string;
-  error?: string;
-}
-
-async function outcomeOf(
-  parts: Iterable<Uint8Array>,
-  options?: { maxBodySize?: number },
-): Promise<Outcome> {
-  try {
-    const { status, reason, fields, body } = await readResponse(sourceOf(parts), options);
-    return { status, reason, fields, body: text(body) };
-  } catch (error) {
-    if (!(error instanceof KeyClientError)) throw error;
-    return { error: `${error.code}: ${error.message}` };
-  }
-}
-
-/**
- * A response and what comes of it: a body, more than a body, or an error. `toEnd` where the end
- * of the connection is part of the message, so that nothing can stand behind it.
- */
-type Case = [name: string, wire: string, expected: string | Outcome, toEnd?: "toEnd"];
-
-const H = "HTTP/1.1 200 OK\r\n";
-const CHUNKED = `${H}Transfer-Encoding: chunked\r\n\r\n`;
-const badStatus = (line: string) => ({ error: `malformed: Cannot parse the status line: ${line}` });
-const badField = (line: string) => ({ error: `malformed: Cannot parse the field line: ${line}` });
-const badLength = (text: string) => ({
-  error: `malformed: Cannot parse the content length: ${text}`,
-});
-const badCoding = (text: string) => ({
-  error: `malformed: Cannot parse the transfer coding: ${text}`,
-});
-const badSize = (line: string) => ({
-  error: `malformed: Cannot parse the size of a chunk: ${line}`,
-});
-const badEnd = (text: string) => ({ error: `malformed: Cannot parse the end of a chunk: ${text}` });
-const tooLarge = (part: string, limit: number) => ({
-  error: `too-large: The ${part} is larger than ${limit} bytes`,
-});
-const closed = (count: number, missing: string) => ({
-  error:
-    `closed-early: Cannot read the response: the connection closed after ${count} bytes, without ${missing}`,
-});
-
-/** The wire policy. */
-const CASES: Case[] = [
-  // Status line
-  ["reason phrase", "HTTP/1.1 200 All is well\r\nContent-Length: 0\r\n\r\n", {
-    status: 200,
-    reason: "All is well",
-    fields: [["Content-Length", "0"]],
-    body: "",
-  }],
-  ["empty reason phrase", "HTTP/1.1 200 \r\n\r\n", { reason: "", body: "" }, "toEnd"],
-  ["no reason phrase, no space", "HTTP/1.1 200\r\n\r\n", { reason: "", body: "" }, "toEnd"],
-  [
-    "bytes above 0x7f in the reason",
-    "HTTP/1.1 200 \xe9\x80\r\n\r\n",
-    { reason: "\xe9\x80" },
-    "toEnd",
-  ],
-  ["tab in the reason", "HTTP/1.1 200 a\tb\r\n\r\n", { reason: "a\tb" }, "toEnd"],
-  ["HTTP/1.0", "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nhi", "hi"],
-  ["HTTP/1.9", "HTTP/1.9 200 OK\r\nContent-Length: 2\r\n\r\nhi", "hi"],
-  ["status 999", "HTTP/1.1 999 x\r\nContent-Length: 0\r\n\r\n", { status: 999 }],
-  ["status 099", "HTTP/1.1 099 x\r\n\r\n", badStatus('"HTTP/1.1 099 x"')],
-  ["status of two digits", "HTTP/1.1 20 x\r\n\r\n", badStatus('"HTTP/1.1 20 x"')],
-  ["status of four digits", "HTTP/1.1 2000 x\r\n\r\n", badStatus('"HTTP/1.1 2000 x"')],
-  ["status with letters", "HTTP/1.1 2x0 x\r\n\r\n", badStatus('"HTTP/1.1 2x0 x"')],
-  ["no status", "HTTP/1.1\r\n\r\n", badStatus('"HTTP/1.1"')],
-  ["two spaces before the status", "HTTP/1.1  200 OK\r\n\r\n", badStatus('"HTTP/1.1  200 OK"')],
-  ["tab before the status", "HTTP/1.1\t200 OK\r\n\r\n", badStatus('"HTTP/1.1\\t200 OK"')],
-  ["tab behind the status", "HTTP/1.1 200\tOK\r\n\r\n", badStatus('"HTTP/1.1 200\\tOK"')],
-  [
-    "control character in the reason",
-    "HTTP/1.1 200 a\0b\r\n\r\n",
-    badStatus('"HTTP/1.1 200 a\\u0000b"'),
-  ],
-  ["DEL in the reason", "HTTP/1.1 200 \x7f\r\n\r\n", badStatus('"HTTP/1.1 200 \\u{7f}"')],
-  ["bare CR in the status line", "HTTP/1.1 200 a\rb\r\n\r\n", badStatus('"HTTP/1.1 200 a\\rb"')],
-  [
-    "two CRs behind the status line",
-    "HTTP/1.1 200 OK\r\r\n\r\n",
-    badStatus('"HTTP/1.1 200 OK\\r"'),
-  ],
-  ["lower-case name", "http/1.1 200 OK\r\n\r\n", badStatus('"http/1.1 200 OK"')],
-  ["two-digit minor version", "HTTP/1.10 200 OK\r\n\r\n", badStatus('"HTTP/1.10 200 OK"')],
-  ["HTTP/2 in words", "HTTP/2 200\r\n\r\n", badStatus('"HTTP/2 200"')],
-  ["HTTP/3 huh", "HTTP/3 huh\r\n", badStatus('"HTTP/3 huh"')],
-  ["HTTP/2 preface", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", badStatus('"PRI * HTTP/2.0"')],
-  ["space before the status line", ` ${H}\r\n`, badStatus('" HTTP/1.1 200 OK"')],
-  ["blank line before the status line", `\r\n${H}\r\n`, badStatus('""')],
-  ["byte order mark", `\xef\xbb\xbf${H}\r\n`, badStatus('"ï»¿HTTP/1.1 200 OK"')],
-  ["another protocol's greeting", "SSH-2.0-OpenSSH_9.2\r\n", badStatus('"SSH-2.0-OpenSSH_9.2"')],
-  ["HTTP/0.9", "<p>hello", badStatus('"<p>hello"'), "toEnd"],
-  [
-    "TLS alert",
-    "\x15\x03\x01\0\x02\x02\x46",
-    badStatus('"\\u0015\\u0003\\u0001\\u0000\\u0002\\u0002F"'),
-    "toEnd",
-  ],
-  ["long line, cut short", `${"x".repeat(100)}\r\n`, badStatus(`"${"x".repeat(80)}…"`)],
-  ["nothing", "", closed(0, "the end of the status line"), "toEnd"],
-  ["part of a status line", "HTTP/1.1 2", closed(10, "the end of the status line"), "toEnd"],
-  ["part of the version", "HT", closed(2, "the end of the status line"), "toEnd"],
-
-  // Line ends
-  ["LF alone", "HTTP/1.1 200 OK\nContent-Length: 2\n\nhi", "hi"],
-  ["LF and CRLF mixed", "HTTP/1.1 200 OK\nA: b\r\nContent-Length: 2\n\r\nhi", "hi"],
-  ["bare CR in a value", `${H}A: b\rc\r\n\r\n`, badField('"A: b\\rc"')],
-  ["bare CR for an empty line", `${H}A: b\r\n\r\r\n`, badField('"\\r"')],
-
-  // Field lines
-  ["fields in order, repeated, as spelt", `${H}b: 1\r\nA: 2\r\nB:3\r\nContent-Length: 0\r\n\r\n`, {
-    fields: [["b", "1"], ["A", "2"], ["B", "3"], ["Content-Length", "0"]],
-  }],
-  ["white space around a value", `${H}A: \t b \t c\t \r\nContent-Length:0\r\n\r\n`, {
-    fields: [["A", "b \t c"], ["Content-Length", "0"]],
-  }],
-  ["other white space is part of a value", `${H}A: \xa0b\x85\r\nContent-Length: 0\r\n\r\n`, {
-    fields: [["A", "\xa0b\x85"], ["Content-Length", "0"]],
-  }],
-  ["empty value", `${H}A:\r\nB: \t\r\nContent-Length: 0\r\n\r\n`, {
-    fields: [["A", ""], ["B", ""], ["Content-Length", "0"]],
-  }],
-  ["every character of a token", `${H}!#$%&'*+-.^_\`|~09azAZ: x\r\nContent-Length: 0\r\n\r\n`, {
-    fields: [["!#$%&'*+-.^_`|~09azAZ", "x"], ["Content-Length", "0"]],
-  }],
-  ["no fields", `${H}\r\nhi`, { fields: [], body: "hi" }, "toEnd"],
-  ["space before the colon", `${H}A : b\r\n\r\n`, badField('"A : b"')],
-  ["tab before the colon", `${H}A\t: b\r\n\r\n`, badField('"A\\t: b"')],
-  ["no colon", `${H}A b\r\n\r\n`, badField('"A b"')],
-  ["empty name", `${H}: b\r\n\r\n`, badField('": b"')],
-  ["name with a byte above 0x7f", `${H}\xe9: b\r\n\r\n`, badField('"é: b"')],
-  ["name with a separator", `${H}A(b): c\r\n\r\n`, badField('"A(b): c"')],
-  ["NUL in a value", `${H}A: b\0c\r\n\r\n`, badField('"A: b\\u0000c"')],
-  ["DEL in a value", `${H}A: \x7f\r\n\r\n`, badField('"A: \\u{7f}"')],
-  ["vertical tab in a value", `${H}A: b\x0bc\r\n\r\n`, badField('"A: b\\u000bc"')],
-  ["folded line", `${H}A: b \r\n \t c\r\nContent-Length: 0\r\n\r\n`, {
-    fields: [["A", "b c"], ["Content-Length", "0"]],
-  }],
-  ["folded lines, some empty", `${H}A:\r\n\tb\n \r\n  c\r\nContent-Length: 0\r\n\r\n`, {
-    fields: [["A", "b c"], ["Content-Length", "0"]],
-  }],
-  ["folded length", `${H}Content-Length:\r\n 2\r\n\r\nhi`, "hi"],
-  ["folded line first", `${H} A: b\r\n\r\n`, badField('" A: b"')],
-  ["control character in a folded line", `${H}A: b\r\n c\0\r\n\r\n`, badField('" c\\u0000"')],
-  ["head cut off", `${H}A: b\r\n`, closed(23, "the empty line behind the fields"), "toEnd"],
-
-  // Interim responses
-  ["100", `HTTP/1.1 100 Continue\r\n\r\n${OK_RESPONSE}`, "ok"],
-  [
-    "103 with fields, twice",
-    `${"HTTP/1.1 103 Early\r\nContent-Length: 9\r\n\r\n".repeat(2)}${OK_RESPONSE}`,
-    "ok",
-  ],
-  ["199", `HTTP/1.1 199\n\n${OK_RESPONSE}`, "ok"],
-  ["101", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\n", {
-    error: "malformed: Cannot parse a switch of protocols that nobody asked for: " +
-      '"HTTP/1.1 101 Switching Protocols"',
-  }],
-  [
-    "nothing behind 100",
-    "HTTP/1.1 100 Continue\r\n\r\n",
-    closed(25, "the end of the status line"),
-    "toEnd",
-  ],
-  ["other bytes behind 100", `HTTP/1.1 100 Continue\r\n\r\n\r\n${H}`, badStatus('""')],
-
-  // No body
-  ["204", "HTTP/1.1 204 No Content\r\n\r\n", { status: 204, body: "" }],
-  ["204 with a length", "HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n", ""],
-  ["304 with a coding", "HTTP/1.1 304 x\r\nTransfer-Encoding: gzip\r\n\r\n", {
-    status: 304,
-    body: "",
-  }],
-  ["204 with a bad length", "HTTP/1.1 204 x\r\nContent-Length: x\r\n\r\n", ""],
-
-  // Content-Length
-  ["length", `${H}Content-Length: 5\r\n\r\nhello`, "hello"],
-  ["length in another case", `${H}cONTENT-lENGTH: 5\r\n\r\nhello`, "hello"],
-  ["length 0", `${H}Content-Length: 0\r\n\r\n`, ""],
-  ["length with zeros in front", `${H}Content-Length: 0005\r\n\r\nhello`, "hello"],
-  ["bytes of all values", `${H}Content-Length: 6\r\n\r\n\0\r\n\x80\xff\n`, "\0\r\n\x80\xff\n"],
-  ["the same length in a list", `${H}Content-Length: 2, 2\r\n\r\nhi`, "hi"],
-  ["the same length in two fields", `${H}Content-Length: 2\r\nContent-Length: 02\r\n\r\nhi`, "hi"],
-  ["two lengths in a list", `${H}Content-Length: 2, 3\r\n\r\nhi`, badLength('"2, 3"')],
-  [
-    "two lengths in two fields",
-    `${H}Content-Length: 2\r\nContent-Length: 3\r\n\r\nhi`,
-    badLength('"2, 3"'),
-  ],
-  ["negative length", `${H}Content-Length: -1\r\n\r\n`, badLength('"-1"')],
-  ["length with a sign", `${H}Content-Length: +1\r\n\r\nx`, badLength('"+1"')],
-  ["hexadecimal length", `${H}Content-Length: 0x5\r\n\r\nhello`, badLength('"0x5"')],
-  ["length with an exponent", `${H}Content-Length: 1e1\r\n\r\nhello`, badLength('"1e1"')],
-  ["length with a fraction", `${H}Content-Length: 5.0\r\n\r\nhello`, badLength('"5.0"')],
-  ["length with a space in it", `${H}Content-Length: 1 2\r\n\r\nhello`, badLength('"1 2"')],
-  [
-    "length with white space that HTTP does not know",
-    `${H}Content-Length: \xa05\r\n\r\nhello`,
-    badLength('"\u{a0}5"'),
-  ],
-  ["empty length", `${H}Content-Length:\r\n\r\n`, badLength('""')],
-  ["length with an empty member", `${H}Content-Length: 5,\r\n\r\nhello`, badLength('"5, "')],
-  [
-    "body cut off",
-    `${H}Content-Length: 128\r\n\r\nhello`,
-    closed(45, "123 of 128 bytes of the body"),
-    "toEnd",
-  ],
-  ["length above the limit", `${H}Content-Length: 1048577\r\n\r\n`, tooLarge("body", 2 ** 20)],
-  ["length 10 ** 15", `${H}Content-Length: 1000000000000000\r\n\r\n`, tooLarge("body", 2 ** 20)],
-  ["length 2 ** 65", `${H}Content-Length: 36893488147419103232\r\n\r\n`, tooLarge("body", 2 ** 20)],
-  [
-    "length of 400 digits",
-    `${H}Content-Length: ${"9".repeat(400)}\r\n\r\n`,
-    tooLarge("body", 2 ** 20),
-  ],
-
-  // To the close
-  ["neither length nor chunks", `${H}A: b\r\n\r\nhello`, "hello", "toEnd"],
-  ["nothing to the close", `${H}\r\n`, "", "toEnd"],
-  ["identity, to the close", `${H}Transfer-Encoding: identity\r\n\r\nhello`, "hello", "toEnd"],
-
-  // Transfer-Encoding
-  ["chunks", `${CHUNKED}5\r\nhello\r\n1\r\n!\r\n0\r\n\r\n`, "hello!"],
-  ["no chunk", `${CHUNKED}0\r\n\r\n`, ""],
-  ["coding in another case", `${H}transfer-encoding: CHUNKED\r\n\r\n2\r\nhi\r\n0\r\n\r\n`, "hi"],
-  [
-    "identity and empty members beside it",
-    `${H}Transfer-Encoding: ,identity\r\nTransfer-Encoding: , chunked,\r\n\r\n2\r\nhi\r\n0\r\n\r\n`,
-    "hi",
-  ],
-  [
-    "chunks win over a length",
-    `${H}Content-Length: 9\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n`,
-    "hi",
-  ],
-  [
-    "chunks win over a bad length",
-    `${H}Transfer-Encoding: chunked\r\nContent-Length: x\r\n\r\n2\r\nhi\r\n0\r\n\r\n`,
-    "hi",
-  ],
-  [
-    "length beside identity",
-    `${H}Transfer-Encoding: identity\r\nContent-Length: 2\r\n\r\nhi`,
-    "hi",
-  ],
-  ["gzip", `${H}Transfer-Encoding: gzip\r\n\r\n`, badCoding('"gzip"')],
-  ["gzip, chunked", `${H}Transfer-Encoding: gzip, chunked\r\n\r\n`, badCoding('"gzip, chunked"')],
-  [
-    "gzip and chunked in two fields",
-    `${H}Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n`,
-    badCoding('"gzip, chunked"'),
-  ],
-  [
-    "chunked twice",
-    `${H}Transfer-Encoding: chunked, chunked\r\n\r\n`,
-    badCoding('"chunked, chunked"'),
-  ],
-  [
-    "chunked with a parameter",
-    `${H}Transfer-Encoding: chunked;q=1\r\n\r\n`,
-    badCoding('"chunked;q=1"'),
-  ],
-  [
-    "chunked behind white space that HTTP does not know",
-    `${H}Transfer-Encoding: \xa0chunked\r\n\r\n`,
-    badCoding('"\u{a0}chunked"'),
-  ],
-  [
-    "HTTP/1.0 with chunks",
-    "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
-    "hi",
-  ],
-
-  // Chunks
-  [
-    "size in both cases, with zeros",
-    `${CHUNKED}000A\r\n0123456789\r\n0a\r\n0123456789\r\n00\r\n\r\n`,
-    "0123456789".repeat(2),
-  ],
-  ["white space behind the size", `${CHUNKED}2 \t \r\nhi\r\n0 \r\n\r\n`, "hi"],
-  ["chunk extensions", `${CHUNKED}2;a=b;c="d \xe9\t"\r\nhi\r\n0 ; e\r\n\r\n`, "hi"],
-  ["line ends in chunk data", `${CHUNKED}4\r\n\r\n\r\n\r\n0\r\n\r\n`, "\r\n\r\n"],
-  ["LF behind the size", `${CHUNKED}2\nhi\r\n0\r\n\r\n`, badSize('"2"')],
-  ["LF behind the last size", `${CHUNKED}2\r\nhi\r\n0\n\r\n`, badSize('"0"')],
-  ["no size", `${CHUNKED}\r\nhi\r\n0\r\n\r\n`, badSize('""')],
-  ["size with 0x", `${CHUNKED}0x2\r\nhi\r\n0\r\n\r\n`, badSize('"0x2"')],
-  ["size with a sign", `${CHUNKED}+2\r\nhi\r\n0\r\n\r\n`, badSize('"+2"')],
-  ["negative size", `${CHUNKED}-0\r\n\r\n`, badSize('"-0"')],
-  ["size with other letters", `${CHUNKED}5xyz\r\nhello\r\n0\r\n\r\n`, badSize('"5xyz"')],
-  ["space before the size", `${CHUNKED} 2\r\nhi\r\n0\r\n\r\n`, badSize('" 2"')],
-  ["space in the size", `${CHUNKED}1 2\r\nhi\r\n0\r\n\r\n`, badSize('"1 2"')],
-  [
-    "control character in an extension",
-    `${CHUNKED}2;a\0\r\nhi\r\n0\r\n\r\n`,
-    badSize('"2;a\\u0000"'),
-  ],
-  ["bare CR in an extension", `${CHUNKED}2;a\rb\r\nhi\r\n0\r\n\r\n`, badSize('"2;a\\rb"')],
-  ["data longer than the size", `${CHUNKED}2\r\nhi!\r\n0\r\n\r\n`, badEnd('"!\\r"')],
-  ["LF behind the data", `${CHUNKED}2\r\nhi\n0\r\n\r\n`, badEnd('"\\n0"')],
-  ["nothing behind the data", `${CHUNKED}2\r\nhi0\r\n\r\n`, badEnd('"0\\r"')],
-  ["size above the limit", `${CHUNKED}100001\r\n`, tooLarge("body", 2 ** 20)],
-  ["size ffffffffffffffff", `${CHUNKED}ffffffffffffffff\r\n`, tooLarge("body", 2 ** 20)],
-  ["sizes above the limit together", `${CHUNKED}1\r\nx\r\n100000\r\n`, tooLarge("body", 2 ** 20)],
-  [
-    "closed before a chunk",
-    `${CHUNKED}2\r\nhi\r\n`,
-    closed(54, "the size of the next chunk"),
-    "toEnd",
-  ],
-  ["closed in a chunk", `${CHUNKED}a\r\nhello`, closed(55, "5 of 10 bytes of a chunk"), "toEnd"],
-  ["closed behind a chunk", `${CHUNKED}2\r\nhi\r`, closed(53, "the end of a chunk"), "toEnd"],
-
-  // Trailer fields
-  ["trailer fields", `${CHUNKED}2\r\nhi\r\n0\r\nA: b\r\nC: d\n\r\n`, {
-    fields: [["Transfer-Encoding", "chunked"]],
-    body: "hi",
-  }],
-  ["bad trailer field", `${CHUNKED}0\r\nA b\r\n\r\n`, badField('"A b"')],
-  ["bare CR in a trailer field", `${CHUNKED}0\r\nA: \rb\r\n\r\n`, badField('"A: \\rb"')],
-  ["folded trailer field first", `${CHUNKED}0\r\n A: b\r\n\r\n`, badField('" A: b"')],
-  [
-    "closed in the trailer section",
-    `${CHUNKED}0\r\nA: b\r\n`,
-    closed(56, "the empty line behind the fields"),
-    "toEnd",
-  ],
-  [
-    "closed before the last empty line",
-    `${CHUNKED}0\r\n`,
-    closed(50, "the empty line behind the fields"),
-    "toEnd",
-  ],
-];
-
-for (const [name, wire, expected, toEnd] of CASES) {
-  Deno.test(`readResponse() takes: ${name}`, async () => {
-    const whole = bytes(wire);
-    const outcome = await outcomeOf([whole]);
-    const wanted = typeof expected === "string" ? { body: expected } : expected;
-    assertEquals({ ...outcome, ...wanted }, outcome);
-    assertEquals(outcome.error, wanted.error);
-
-    const bytewise = Array.from(whole, (_, at) => whole.subarray(at, at + 1));
-    assertEquals(await outcomeOf(bytewise), outcome, "byte by byte");
-    for (let cut = 1; cut < whole.length; cut++) {
-      const parts = [whole.subarray(0, cut), whole.subarray(cut)];
-      assertEquals(await outcomeOf(parts), outcome, `in two at ${cut}`);
-    }
-    if (toEnd) return;
-    for (const rest of [H, "\r\n", "\0"]) {
-      assertEquals(await outcomeOf([bytes(wire + rest)]), outcome, "with bytes behind it");
-      assertEquals(await outcomeOf([whole, bytes(rest)]), outcome, "with bytes behind it");
-    }
-  });
-}
-
-Deno.test("readResponse() never takes a part of a response for the whole", async () => {
-  for (const [name, wire, , toEnd] of CASES) {
-    const whole = await outcomeOf([bytes(wire)]);
-    if (whole.error) continue;
-    for (let end = 0; end < wire.length; end++) {
-      const part = await outcomeOf([bytes(wire.slice(0, end))]);
-      const where = `${name}, cut off at ${end}`;
-      if (part.error === undefined) {
-        // Where the body runs to the close, nobody can tell; the head is whole in any case.
-        assert(toEnd && whole.body!.startsWith(part.body!), where);
-        assertEquals({ ...part, body: "" }, { ...whole, body: "" }, where);
-      } else {
-        const received =
-          `closed-early: Cannot read the response: the connection closed after ${end} bytes, without `;
-        assertStringIncludes(part.error, received, where);
-      }
-    }
-  }
-});
-
-Deno.test("readResponse() tells what the source failed with, and takes no failure for an end", async () => {
-  for (const wire of ["", H, `${H}\r\nhello`, `${H}Content-Length: 9\r\n\r\nhello`]) {
-    const cause = new Error("cable cut");
-    const error = await assertRejects(
-      () => readResponse(sourceOf([bytes(wire)], cause)),
-      KeyClientError,
-      `after ${wire.length} bytes`,
-    );
-    assertEquals(error.code, "closed-early");
-    assertStrictEquals(error.cause, cause);
-    assertStringIncludes(error.message, ": cable cut");
-  }
-});
-
-Deno.test("readResponse() puts up with empty reads, but not for ever", async () => {
-  let reads = 0;
-  const source = {
-    read(p: Uint8Array): Promise<number | null> {
-      if (reads++ % 5 !== 0) return Promise.resolve(0);
-      p.set(bytes(OK_RESPONSE));
-      return Promise.resolve(OK_RESPONSE.length);
-    },
-  };
-  assertEquals(text((await readResponse(source)).body), "ok");
-  const error = await assertRejects(
-    () => readResponse({ read: () => Promise.resolve(0) }),
-    KeyClientError,
-  );
-  assertEquals(error.code, "closed-early");
-});
-
-Deno.test("readResponse() checks maxBodySize", async () => {
-  const read = (maxBodySize: unknown) =>
-    readResponse(sourceOf([bytes(OK_RESPONSE)]), { maxBodySize: maxBodySize as number });
-  await assertRejects(() => read("1"), TypeError, 'Cannot use maxBodySize "1"');
-  await assertRejects(() => read(-1), RangeError, "Cannot use maxBodySize -1");
-  assertEquals(text((await read(2)).body), "ok");
-  await assertRejects(() => read(1), KeyClientError, "The body is larger than 1 bytes");
-  await assertRejects(() => read(0), KeyClientError, "The body is larger than 0 bytes");
-});
-
-// ---- Limits
-
-/** The parts again and again, until the reader has enough. */
-function* endless(first: string, again: string): Generator<Uint8Array> {
-  yield bytes(first);
-  const part = bytes(again);
-  for (;;) yield part;
-}
-
-const HEAD_LIMIT = 65_536;
-const BODY_LIMIT = 100_000;
-const ENDLESS: [name: string, first: string, again: string, part: "head" | "body"][] = [
-  ["a status line", "HTTP/1.1 200 ", "x", "head"],
-  ["a field line", `${H}A: `, "x".repeat(999), "head"],
-  ["field lines", H, "A: b\r\n", "head"],
-  ["folded lines", `${H}A: b\r\n`, " c\r\n", "head"],
-  ["interim responses", "", "HTTP/1.1 100 Continue\r\n\r\n", "head"],
-  ["a body to the close", `${H}\r\n`, "x".repeat(999), "body"],
-  ["chunks", CHUNKED, "3e7\r\n" + "x".repeat(999) + "\r\n", "body"],
-  ["chunks of one byte", CHUNKED, "1\r\nx\r\n", "body"],
-  ["a chunk size", CHUNKED, "0", "head"],
-  ["a chunk extension", `${CHUNKED}1;`, "x", "head"],
-  ["chunk extensions", CHUNKED, `1;${"x".repeat(30)}\r\nx\r\n`, "head"],
-  ["trailer fields", `${CHUNKED}0\r\n`, "A: b\r\n", "head"],
-  ["blanks in a value", `${H}A: x`, " ".repeat(999), "head"],
-];
-
-for (const [name, first, again, part] of ENDLESS) {
-  Deno.test(`readResponse() gives up on endless ${name}`, async () => {
-    const source = sourceOf(endless(first, again));
-    const error = await assertRejects(
-      () => readResponse(source, { maxBodySize: BODY_LIMIT }),
-      KeyClientError,
-      `The ${part} is larger than ${part === "head" ? HEAD_LIMIT : BODY_LIMIT} bytes`,
-    );
-    assertEquals(error.code, "too-large");
-    // A chunk of one byte takes six on the wire.
-    assertLess(source.given, 6 * BODY_LIMIT + 300_000);
-  });
-}
-
-Deno.test("readResponse() takes a head of 64 KiB and no byte more", async () => {
-  const interim = "HTTP/1.1 100 Continue\r\n\r\n";
-  const fixed = `${interim}${H}Content-Length: 2\r\nA: \r\n\r\n`.length;
-  const value = "x".repeat(HEAD_LIMIT - fixed);
-  const wire = `${interim}${H}Content-Length: 2\r\nA: ${value}\r\n\r\nok`;
-  assertEquals((await outcomeOf([bytes(wire)])).body, "ok");
-  const longer = wire.replace("A: ", "A: x");
-  assertEquals(await outcomeOf([bytes(longer)]), tooLarge("head", HEAD_LIMIT));
-});
-
-Deno.test("readResponse() takes a body of the limit and no byte more, in every framing", async () => {
-  const options = { maxBodySize: 5 };
-  const body = (text: string) => [
-    `${H}Content-Length: ${text.length}\r\n\r\n${text}`,
-    `${H}\r\n${text}`,
-    `${CHUNKED}${text.length}\r\n${text}\r\n0\r\n\r\n`,
-    `${CHUNKED}${Array.from(text, (char) => `1\r\n${char}\r\n`).join("")}0\r\n\r\n`,
-  ];
-  for (const wire of body("hello")) {
-    assertEquals((await outcomeOf([bytes(wire)], options)).body, "hello");
-  }
-  for (const wire of body("hello!")) {
-    assertEquals(await outcomeOf([bytes(wire)], options), tooLarge("body", 5));
-  }
-});
-
-Deno.test("readResponse() takes a body of one-byte chunks of the limit", async () => {
-  const size = 300_000;
-  const wire = bytes(`${CHUNKED}${"1\r\nx\r\n".repeat(size)}0\r\n\r\n`);
-  const { body } = await readResponse(sourceOf([wire]), { maxBodySize: size });
-  assertEquals(body.length, size);
-});
-
-Deno.test("readResponse() allocates nothing on a server's word", async () => {
-  const announced = 2 ** 31 - 1;
-  for (
-    const [wire, sent] of [
-      [`${H}Content-Length: ${announced}\r\n\r\n`, 10],
-      [`${H}Content-Length: ${announced}\r\n\r\n`, 3_000_000],
-      [`${CHUNKED}${announced.toString(16)}\r\n`, 3_000_000],
-    ] as const
-  ) {
-    const source = sourceOf([bytes(wire), new Uint8Array(sent)]);
-    const error = await assertRejects(
-      () => readResponse(source, { maxBodySize: announced }),
-      KeyClientError,
-      `without ${announced - sent} of ${announced} bytes`,
-    );
-    assertEquals(error.code, "closed-early");
-    assertLess(source.asked, 4 * sent + 300_000);
-  }
-});
-
-Deno.test("readResponse() reads large bodies in every framing", async () => {
-  const size = 3_000_000;
-  const body = crypto.getRandomValues(new Uint8Array(60_000));
-  const repeated = Array.from({ length: size / body.length }, () => body);
-  const chunks = repeated.flatMap((part) => [bytes("ea60\r\n"), part, bytes("\r\n")]);
-  for (
-    const parts of [
-      [bytes(`${H}Content-Length: ${size}\r\n\r\n`), ...repeated],
-      [bytes(`${H}\r\n`), ...repeated],
-      [bytes(CHUNKED), ...chunks, bytes("0\r\n\r\n")],
-      [bytes(`${CHUNKED}${size.toString(16)}\r\n`), ...repeated, bytes("\r\n0\r\n\r\n")],
-    ]
-  ) {
-    const response = await readResponse(sourceOf(parts), { maxBodySize: size });
-    assertEquals(response.body.length, size);
-    for (let at = 0; at < size; at += body.length) {
-      assertEquals(response.body.subarray(at, at + body.length), body);
-    }
-  }
-});
 
 // ---- A listener that plays scripted bytes
 
@@ -707,6 +143,7 @@ Deno.test("the module exports what its documentation lists, and no more", () => 
     "KeyClientError",
     "doKey",
     "doPut",
+    "formatRequest",
     "readResponse",
   ]);
 });
@@ -797,10 +234,22 @@ Deno.test("doPut() encodes a key of bytes byte by byte", async () => {
   assertEquals(decodeURIComponent(server.requests[1].split(" ")[1].split("/")[3]), "é€😀");
 });
 
-Deno.test("the Host field names the host as RFC 9110 wants it", async () => {
+Deno.test("the Host field names the host", async () => {
   await using server = new ScriptedServer(keeping(KEY_RESPONSE));
   await doKey({ port: server.port, hostname: "localhost" });
   assertStringIncludes(server.requests[0], `\r\nHost: localhost:${server.port}\r\n`);
+});
+
+function hasIPv6(): boolean {
+  try {
+    Deno.listen({ hostname: "::1", port: 0 }).close();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+Deno.test("the Host field has an IPv6 address in brackets", { ignore: !hasIPv6() }, async () => {
   const v6 = Deno.listen({ hostname: "::1", port: 0 });
   for (const hostname of ["::1", "[::1]", "0:0:0:0:0:0:0:1"]) {
     const [peer, keyVal] = await Promise.all([
@@ -916,41 +365,11 @@ Deno.test("KeyClient gives the reason, with the server's whole message", async (
   assertEquals(notKey.name, "KeyClientError");
 });
 
-Deno.test("a selection of the wire policy holds over a socket, byte by byte too", async () => {
-  const selection = CASES.filter((_, at) => at % 7 === 0);
-  for (const [name, wire, expected] of selection) {
-    const wanted = typeof expected === "string" ? { body: expected } : expected;
-    for (const step of [wire.length, 1]) {
-      await using server = new ScriptedServer(async (peer) => {
-        peer.conn.setNoDelay();
-        await peer.request();
-        for (let at = 0; at < wire.length; at += step) await peer.send(wire.slice(at, at + step));
-      });
-      const result = await doPut(KEY, { port: server.port })
-        .then((body) => ({ body }), (error) => ({ error: `${error.code}: ${error.message}` }));
-      if (wanted.error) assertEquals(result, { error: wanted.error }, name);
-      else if (wanted.body !== undefined) assertEquals(result, { body: wanted.body }, name);
-    }
-  }
-});
-
-Deno.test("doPut() writes a request that takes many writes whole", async () => {
-  await using server = new ScriptedServer(async (peer) => {
-    await delay(20); // the client fills all buffers on the way
-    await peer.answer(OK_RESPONSE);
-  });
-  const keyVal = "x".repeat(10_000_000);
-  assertEquals(await doPut(keyVal, { port: server.port }), "ok");
-  assertStringIncludes(server.requests[0].slice(0, 20), "PUT /key/User1/xxx");
-  assertStringIncludes(server.requests[0].slice(10_000_000), "x/ HTTP/1.1\r\nHost: 127.0.0.1");
-  assertEquals(server.requests[0].match(/x+(?=\/)/)?.[0].length, keyVal.length);
-});
-
 Deno.test("doPut() hears a server that answers without reading everything, and resets", async () => {
   await using server = new ScriptedServer(async (peer) => {
     await peer.send("HTTP/1.1 414 URI Too Long\r\nContent-Length: 8\r\n\r\ntoo long");
   });
-  for (const size of [128, 10_000_000]) {
+  for (const size of [128, 65_536]) {
     assertEquals(await doPut("x".repeat(size), { port: server.port }), "too long");
   }
 });
@@ -996,6 +415,19 @@ const KEPT: [name: string, wire: string, isKept: boolean][] = [
   ["a 4xx", `HTTP/1.1 404 x${HELLO}`, true],
   ["HTTP/1.0 with keep-alive", `HTTP/1.0 200 OK\r\nConnection: Keep-Alive${HELLO}`, true],
   ["keep-alive among other options", `HTTP/1.0 200 OK\r\nConnection: a ,keep-alive${HELLO}`, true],
+  [
+    "close in a field of nearly that name",
+    `HTTP/1.1 200 OK\r\nConnectioo: close${HELLO}`,
+    true,
+  ],
+  ["an option that only begins with close", `HTTP/1.1 200 OK\r\nConnection: closed${HELLO}`, true],
+  ["chunked twice", `${H}Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n`, true],
+  ["identity beside a length", `HTTP/1.1 200 OK\r\nTransfer-Encoding: identity${HELLO}`, false],
+  [
+    "a coding beside a 204 of HTTP/1.0",
+    "HTTP/1.0 204 x\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n",
+    false,
+  ],
   ["HTTP/1.0", `HTTP/1.0 200 OK${HELLO}`, false],
   ["Connection: close", `HTTP/1.1 200 OK\r\nConnection: close${HELLO}`, false],
   [
@@ -1015,9 +447,9 @@ const KEPT: [name: string, wire: string, isKept: boolean][] = [
     `${H}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n`,
     false,
   ],
-  ["bytes behind the message", `HTTP/1.1 200 OK${HELLO}\n`, false],
-  ["a second response behind the first", `HTTP/1.1 200 OK${HELLO}${KEY_RESPONSE}`, false],
-  ["bytes behind a 204", "HTTP/1.1 204 x\r\n\r\nhello", false],
+  ["bytes after the message", `HTTP/1.1 200 OK${HELLO}\n`, false],
+  ["a second response after the first", `HTTP/1.1 200 OK${HELLO}${KEY_RESPONSE}`, false],
+  ["bytes after a 204", "HTTP/1.1 204 x\r\n\r\nhello", false],
 ];
 
 for (const [name, wire, isKept] of KEPT) {
@@ -1039,7 +471,7 @@ Deno.test("KeyClient does not keep the connection of a body to the close", async
   assertEquals(server.connections, 2);
 });
 
-Deno.test("KeyClient does not keep a connection with bytes behind a large body", async () => {
+Deno.test("KeyClient does not keep a connection with bytes after a large body", async () => {
   const size = 1_000_000;
   const large = `${H}Content-Length: ${size}\r\n\r\n${"x".repeat(size)}${KEY_RESPONSE}`;
   await using server = new ScriptedServer(keeping(large), keeping(OK_RESPONSE));
@@ -1273,7 +705,7 @@ Deno.test("what onMessage throws fails the exchange, and closes the connection",
 
 // ---- Time-outs and aborts
 
-/** A listener whose backlog is full, so that connecting to it does not end. */
+/** A listener whose backlog is full, so that connecting to it does not end: so it is on Linux. */
 async function fullBacklog(): Promise<Disposable & { port: number }> {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0, tcpBacklog: 1 });
   const { port } = listener.addr;
@@ -1291,7 +723,7 @@ const MOMENTS: [name: string, script: Script][] = [
   ["before the first byte", silent],
   ["in the status line", keeping("HTTP/1.1 2")],
   ["in the head", keeping("HTTP/1.1 200 OK\r\nA: b\r\n")],
-  ["behind an interim response", keeping("HTTP/1.1 100 x\r\n\r\n")],
+  ["after an interim response", keeping("HTTP/1.1 100 x\r\n\r\n")],
   ["in a body with a length", keeping(`${H}Content-Length: 9\r\n\r\nhello`)],
   ["in a body to the close", keeping(`${H}\r\nhello`)],
   ["in a chunk size", keeping(`${CHUNKED}5`)],
@@ -1318,7 +750,9 @@ for (const [name, script] of MOMENTS) {
   });
 }
 
-Deno.test("a time-out and an abort end connecting", async () => {
+Deno.test("a time-out and an abort end connecting", {
+  ignore: Deno.build.os !== "linux",
+}, async () => {
   using server = await fullBacklog();
   const { port } = server;
   const error = await assertRejects(() => doPut(KEY, { port, timeout: 100 }), KeyClientError);
@@ -1337,16 +771,6 @@ Deno.test("a time-out and an abort end connecting", async () => {
   await delay(10);
   client.close();
   await assertRejects(() => pending, DOMException, "The client was closed");
-});
-
-Deno.test("a time-out and an abort end writing", async () => {
-  await using server = new ScriptedServer(() => delay(300).then(() => {}));
-  const keyVal = "x".repeat(10_000_000);
-  const { port } = server;
-  assertEquals(await codeOf(doPut(keyVal, { port, timeout: 100 })), "timed-out");
-  const abort = new AbortController();
-  setTimeout(() => abort.abort(0), 100);
-  assertEquals(await doPut(keyVal, { port, signal: abort.signal }).catch((error) => error), 0);
 });
 
 Deno.test("the time-out is for the whole exchange, however often bytes come", async () => {
@@ -1475,6 +899,479 @@ Deno.test("2,000 calls in a row and 500 at once leave nothing behind", async () 
   assert(keys.every((key) => key?.length === 128));
 });
 
+// ---- Between two exchanges
+
+/** Keeps the event loop from turning. */
+function block(ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+}
+
+/** Counts the calls of AbortSignal.timeout while `use` runs. */
+async function timeoutsOf(use: () => Promise<void>): Promise<number[]> {
+  const { timeout } = AbortSignal;
+  const calls: number[] = [];
+  AbortSignal.timeout = (ms) => {
+    calls.push(ms);
+    return timeout.call(AbortSignal, ms);
+  };
+  try {
+    await use();
+  } finally {
+    AbortSignal.timeout = timeout;
+  }
+  return calls;
+}
+
+const STALE = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nSTALE";
+const INTRUSIONS: [name: string, intrude: (conn: Deno.TcpConn) => void][] = [
+  ["a surplus response", (conn) => void conn.write(bytes(STALE))],
+  ["a 408 and the end", (conn) => {
+    conn.write(bytes("HTTP/1.1 408 x\r\nContent-Length: 0\r\n\r\n"));
+    conn.closeWrite();
+  }],
+  ["the end", (conn) => void conn.closeWrite()],
+];
+
+for (const [name, intrude] of INTRUSIONS) {
+  Deno.test(`KeyClient sees ${name} that came while the event loop was blocked`, async () => {
+    for (const again of ["KEY", "PUT"]) {
+      let conn: Deno.TcpConn;
+      await using server = new ScriptedServer(async (peer) => {
+        conn = peer.conn;
+        await keeping(KEY_RESPONSE)(peer);
+      }, keeping(again === "KEY" ? KEY_RESPONSE : OK_RESPONSE));
+      using client = new KeyClient({ port: server.port });
+      await client.requestKey();
+      intrude(conn!); // the system call is made at once, and the loop does not turn
+      block(20);
+      if (again === "KEY") assertEquals(await client.requestKey(), bytes(KEY));
+      else assertEquals((await client.verifyKey(KEY)).message, "ok");
+      assertEquals(server.connections, 2);
+    }
+  });
+}
+
+Deno.test("KeyClient lets the loop turn before it trusts an idle connection, and only then", async () => {
+  await using server = new ScriptedServer(keeping(KEY_RESPONSE, OK_RESPONSE, OK_RESPONSE));
+  using client = new KeyClient({ port: server.port });
+  // Two stages may be a millisecond apart on a machine that is busy, but not ten times in a row.
+  let turns: number[] = [];
+  for (let tries = 0; tries < 10 && turns.length !== 1; tries++) {
+    await using server = new ScriptedServer(keeping(KEY_RESPONSE, OK_RESPONSE, OK_RESPONSE));
+    using client = new KeyClient({ port: server.port });
+    turns = await timeoutsOf(async () => {
+      await client.requestKey();
+      await client.verifyKey(KEY);
+      await delay(5);
+      await client.verifyKey(KEY);
+    });
+    turns = turns.filter((ms) => ms === 0);
+    assertEquals(server.connections, 1);
+  }
+  assertEquals(turns, [0]);
+  await client.requestKey();
+});
+
+Deno.test("KeyClient goes on over a connection that was idle", async () => {
+  await using server = new ScriptedServer(keeping(KEY_RESPONSE, OK_RESPONSE, KEY_RESPONSE));
+  using client = new KeyClient({ port: server.port });
+  await client.requestKey();
+  await delay(10);
+  assertEquals((await client.verifyKey(KEY)).message, "ok");
+  block(5);
+  assertEquals(await client.requestKey(), bytes(KEY));
+  assertEquals(server.connections, 1);
+});
+
+Deno.test("close() and an abort end the look at an idle connection", async () => {
+  await using server = new ScriptedServer(keeping(KEY_RESPONSE));
+  const abort = new AbortController();
+  for (const signal of [undefined, abort.signal]) {
+    const client = new KeyClient({ port: server.port, signal });
+    await client.requestKey();
+    await delay(5);
+    const pending = client.verifyKey(KEY);
+    if (signal) abort.abort("now");
+    else client.close();
+    const reason = await pending.catch((reason) => reason);
+    assertEquals(signal ? reason : reason.name, signal ? "now" : "AbortError");
+    client.close();
+  }
+  assertEquals(server.requests.length, 2);
+});
+
+// ---- keepAlive and formatRequest()
+
+Deno.test("keepAlive: false gives each stage a connection of its own", async () => {
+  await using server = new ScriptedServer(keeping(KEY_RESPONSE), keeping(OK_RESPONSE));
+  using client = new KeyClient({ port: server.port, keepAlive: false });
+  await client.verifyKey(await client.requestKey());
+  assertEquals(server.connections, 2);
+  for (const request of server.requests) {
+    assertStringIncludes(request, "\r\nConnection: close\r\n\r\n");
+  }
+});
+
+Deno.test("doKey() and doPut() ask for the close of the connection, whatever keepAlive says", async () => {
+  await using server = new ScriptedServer(keeping(KEY_RESPONSE), keeping(OK_RESPONSE));
+  const options = { port: server.port, keepAlive: true };
+  await doPut((await doKey(options))!, options);
+  for (const request of server.requests) assertStringIncludes(request, "\r\nConnection: close");
+});
+
+Deno.test("doKey() and doPut() take options that are inherited", async () => {
+  await using server = new ScriptedServer(answering(KEY_RESPONSE), answering(OK_RESPONSE));
+  const options = Object.create({ port: server.port, userId: "Ada" });
+  assertEquals(await doKey(options), bytes(KEY));
+  assertEquals(await doPut(KEY, options), "ok");
+  assertStringIncludes(server.requests[1], "PUT /key/Ada/");
+});
+
+Deno.test("formatRequest() gives the bytes that a KeyClient sends", async () => {
+  await using server = new ScriptedServer(keeping(KEY_RESPONSE, OK_RESPONSE, OK_RESPONSE));
+  for (const keepAlive of [true, false]) {
+    const options = { port: server.port, userId: "a/b", keepAlive };
+    using client = new KeyClient(options);
+    await client.requestKey();
+    await client.verifyKey(bytes("\xe9"));
+    const [key, put] = server.requests.splice(0);
+    assertEquals(text(formatRequest("KEY", options)), key);
+    assertEquals(text(formatRequest("PUT", options, bytes("\xe9"))), put);
+  }
+  assertStringIncludes(
+    text(formatRequest("KEY")),
+    "KEY /user/User1/ HTTP/1.1\r\nHost: 127.0.0.1:5000",
+  );
+});
+
+Deno.test("formatRequest() names mistakes of the caller", () => {
+  const wrong = "GET" as "KEY";
+  assertThrows(
+    () => formatRequest(wrong),
+    TypeError,
+    'Cannot use method "GET": it must be "KEY" or',
+  );
+  assertThrows(
+    () => formatRequest("PUT"),
+    TypeError,
+    "Cannot use keyVal undefined: it must be text",
+  );
+  assertThrows(() => formatRequest("KEY", { port: 0 }), RangeError, "Cannot use port 0");
+  assertThrows(() => formatRequest("KEY", null as never), TypeError, "Cannot use options null");
+});
+
+Deno.test("a KeyClient shows its documented properties, and no other", () => {
+  using client = new KeyClient();
+  assertEquals(Reflect.ownKeys(client), []);
+  assertEquals(Reflect.ownKeys(KeyClient.prototype), [
+    "constructor",
+    "requestKey",
+    "verifyKey",
+    "close",
+    Symbol.dispose,
+  ]);
+});
+
+// ---- Long and short writes
+
+Deno.test("a user id and a key may have 65,536 bytes, and no more", async () => {
+  await using server = new ScriptedServer(answering(OK_RESPONSE));
+  const { port } = server;
+  const longest = "x".repeat(65_536);
+  assertEquals(await doPut(longest, { port, userId: longest }), "ok");
+  assertEquals(server.requests[0].split("\r\n")[0], `PUT /key/${longest}/${longest}/ HTTP/1.1`);
+  const rule = "it must be at most 65536 bytes, percent-encoded";
+  const encodedLonger = new Uint8Array(21_846).fill(0xff); // three bytes each
+  for (const key of [`${longest}x`, "é".repeat(10_923), encodedLonger, "x".repeat(5_000_000)]) {
+    await assertRejects(() => doPut(key, { port }), RangeError, rule);
+  }
+  assertEquals(await doPut(encodedLonger.subarray(1), { port }), "ok");
+  const tooLong = { port, userId: `${longest}x` };
+  assertThrows(() => new KeyClient(tooLong), RangeError, `Cannot use userId "${"x".repeat(80)}…"`);
+  assertEquals(await doKey(tooLong), null);
+  assertEquals(server.connections, 2);
+});
+
+Deno.test("a request goes out whole, however short the writes are", async () => {
+  await using server = new ScriptedServer(answering(OK_RESPONSE));
+  const change = (conn: Deno.TcpConn) => {
+    const write = conn.write.bind(conn);
+    conn.write = (p) => write(p.subarray(0, 7));
+  };
+  await withConnect(change, async () => {
+    assertEquals(await doPut(KEY, { port: server.port }), "ok");
+  });
+  const options = { port: server.port, keepAlive: false };
+  assertEquals(server.requests, [text(formatRequest("PUT", options, KEY))]);
+});
+
+/** Makes writing fail after so many bytes. */
+const breaking = (cause: Error, after = 0) => (conn: Deno.TcpConn) => {
+  const write = conn.write.bind(conn);
+  let left = after;
+  conn.write = async (p) => {
+    if (left === 0) throw cause;
+    const sent = await write(p.subarray(0, left));
+    left -= sent;
+    return sent;
+  };
+};
+
+Deno.test("the error tells why writing failed, if no answer follows", async () => {
+  await using server = new ScriptedServer(async () => {});
+  const cause = new Deno.errors.BrokenPipe("Broken pipe (os error 32)");
+  await withConnect(breaking(cause), async () => {
+    const error = await assertRejects(() => doPut(KEY, { port: server.port }), KeyClientError);
+    assertEquals(error.code, "closed-early");
+    assertStrictEquals(error.cause, cause);
+    assertStringIncludes(
+      error.message,
+      "after 0 bytes, without the end of the status line: Broken",
+    );
+  });
+});
+
+Deno.test("an answer counts although writing failed, unless its end is the connection's", async () => {
+  const cause = new Error("broken");
+  await using whole = new ScriptedServer(async (peer) => await peer.send(OK_RESPONSE));
+  await withConnect(breaking(cause, 10), async () => {
+    const messages: string[] = [];
+    const onMessage = ({ head, body }: WireMessage) => messages.push(text(head), text(body));
+    using client = new KeyClient({ port: whole.port, onMessage });
+    assertEquals((await client.verifyKey(KEY)).message, "ok");
+    assertEquals(messages, ["PUT /key/U", "", OK_RESPONSE.slice(0, -2), "ok"]);
+    assertEquals((await client.verifyKey(KEY)).message, "ok");
+    assertEquals(whole.connections, 2);
+  });
+  await using open = new ScriptedServer(async (peer) => await peer.send(`${H}\r\nok`));
+  await withConnect(breaking(cause, 10), async () => {
+    const error = await assertRejects(() => doPut(KEY, { port: open.port }), KeyClientError);
+    assertEquals(error.code, "closed-early");
+    assertStrictEquals(error.cause, cause);
+  });
+});
+
+// ---- onMessage
+
+Deno.test("what is handed out is the caller's own memory", async () => {
+  await using server = startKeyServer({ port: 0 });
+  const { port } = server.addr;
+  const onMessage = (m: WireMessage) => {
+    assertEquals(m.head.buffer.byteLength, m.head.length);
+    assertEquals(m.body.buffer.byteLength, m.body.length);
+    m.head.fill(0);
+    m.body.fill(0);
+    structuredClone(m, { transfer: [m.head.buffer as ArrayBuffer, m.body.buffer as ArrayBuffer] });
+  };
+  using client = new KeyClient({ port, onMessage });
+  for (let n = 0; n < 2; n++) {
+    const keyVal = await client.requestKey();
+    assertEquals((await client.verifyKey(keyVal)).status, 200);
+    structuredClone(keyVal, { transfer: [keyVal.buffer as ArrayBuffer] });
+    assertEquals((await doKey({ port, onMessage }))?.length, 128);
+    assertEquals((await doKey({ port }))?.length, 128);
+  }
+});
+
+const INTERIM = "HTTP/1.1 103 Early\r\n\r\n";
+const STOPS: [name: string, stop: (client: KeyClient, abort: AbortController) => void][] = [
+  ["close()", (client) => client.close()],
+  ["an abort", (_, abort) => abort.abort(new DOMException("enough", "AbortError"))],
+];
+
+for (const [name, stop] of STOPS) {
+  Deno.test(`${name} from within onMessage rejects, at every message`, async () => {
+    for (let last = 1; last <= 3; last++) {
+      await using server = new ScriptedServer(keeping(`${INTERIM}${KEY_RESPONSE}`));
+      const abort = new AbortController();
+      let calls = 0;
+      const client = new KeyClient({
+        port: server.port,
+        signal: abort.signal,
+        onMessage() {
+          if (++calls === last) stop(client, abort);
+        },
+      });
+      const error = await assertRejects(() => client.requestKey(), DOMException);
+      assertEquals(error.name, "AbortError");
+      await delay(5);
+      assertEquals(calls, last);
+      client.close();
+    }
+  });
+}
+
+Deno.test("onMessage gets what came before a time-out", async () => {
+  const part = `${H}Content-Length: 9\r\n\r\nhello`;
+  await using server = new ScriptedServer(keeping(`${INTERIM}${part}`));
+  const messages: string[] = [];
+  using client = new KeyClient({
+    port: server.port,
+    timeout: 100,
+    onMessage: ({ head, body }) => messages.push(text(head), text(body)),
+  });
+  assertEquals(await codeOf(client.requestKey()), "timed-out");
+  assertEquals(messages.slice(2), [INTERIM, "", part.slice(0, -5), "hello"]);
+});
+
+Deno.test("onMessage gets a response that comes byte by byte", async () => {
+  await using server = new ScriptedServer(async (peer) => {
+    await peer.request();
+    for (const char of `${INTERIM}${KEY_RESPONSE}`) {
+      await peer.send(char);
+      await delay(0);
+    }
+    await peer.closed();
+  });
+  const messages: string[] = [];
+  using client = new KeyClient({
+    port: server.port,
+    onMessage: ({ head, body }) => messages.push(text(head), text(body)),
+  });
+  await client.requestKey();
+  assertEquals(messages.slice(2), [INTERIM, "", KEY_RESPONSE.slice(0, -128), KEY]);
+});
+
+Deno.test("what onMessage throws is no unanswered request: PUT is not sent again", async () => {
+  await using server = new ScriptedServer(afterRequest, keeping(OK_RESPONSE));
+  const mistake = new KeyClientError("closed-early", "thrown by onMessage");
+  using client = new KeyClient({
+    port: server.port,
+    onMessage({ head }) {
+      if (text(head).startsWith("PUT")) throw mistake;
+    },
+  });
+  await client.requestKey();
+  assertStrictEquals(await client.verifyKey(KEY).catch((error) => error), mistake);
+  await delay(10);
+  assertEquals(server.connections, 1);
+});
+
+// ---- The clock
+
+Deno.test("the time within the call of Deno.connect is not counted: a permission prompt", async () => {
+  await using server = new ScriptedServer(answering(KEY_RESPONSE));
+  const { connect } = Deno;
+  Deno.connect = ((options: Deno.ConnectOptions) => {
+    block(300);
+    return connect(options);
+  }) as typeof connect;
+  try {
+    assertEquals(await doKey({ port: server.port, timeout: 200 }), bytes(KEY));
+  } finally {
+    Deno.connect = connect;
+  }
+});
+
+Deno.test("exchanges side by side time out each at its own time", async () => {
+  await using server = new ScriptedServer(silent);
+  for (const timeouts of [[50, 150, 250], [250, 150, 50], [150, 250, 50]]) {
+    const ended: number[] = [];
+    await Promise.all(timeouts.map(async (timeout) => {
+      const error = await assertRejects(
+        () => doPut(KEY, { port: server.port, timeout }),
+        KeyClientError,
+        `timed out after ${timeout} ms, with 0 bytes received`,
+      );
+      assertEquals(error.code, "timed-out");
+      ended.push(timeout);
+    }));
+    assertEquals(ended, [50, 150, 250]);
+  }
+});
+
+Deno.test("a time-out does not come early, and comes for the next exchange too", async () => {
+  await using server = new ScriptedServer(keeping(KEY_RESPONSE), silent);
+  // The alarm of the first exchange is still set when the second begins.
+  assertEquals(await doKey({ port: server.port, timeout: 100 }), bytes(KEY));
+  await delay(50);
+  for (let n = 0; n < 2; n++) {
+    const start = performance.now();
+    assertEquals(await codeOf(doPut(KEY, { port: server.port, timeout: 100 })), "timed-out");
+    assertLess(99, performance.now() - start);
+  }
+});
+
+Deno.test("many exchanges in a row share an alarm", async () => {
+  await using server = startKeyServer({ port: 0 });
+  const { port } = server.addr;
+  const calls = await timeoutsOf(async () => {
+    for (let n = 0; n < 200; n++) await doKey({ port, timeout: 600_000 - n });
+  });
+  assertLess(calls.length, 202); // each was a little shorter: the worst case
+  const more = await timeoutsOf(async () => {
+    for (let n = 0; n < 200; n++) await doKey({ port, timeout: 600_000 });
+  });
+  assertEquals(more, []);
+});
+
+/** A connection whose reads and writes stay pending, as Deno 2.8.3 leaves them on close(). */
+const pendingFor = (operation: "read" | "write") => (conn: Deno.TcpConn) => {
+  conn[operation] = () => new Promise<never>(() => {});
+};
+
+for (const operation of ["read", "write"] as const) {
+  Deno.test(`a stop ends an exchange whose ${operation} never settles`, async () => {
+    await using server = new ScriptedServer(silent);
+    await withConnect(pendingFor(operation), async () => {
+      const abort = new AbortController();
+      const { port } = server;
+      const stopped = new KeyClient({ port, timeout: 60 });
+      assertEquals(await codeOf(stopped.requestKey()), "timed-out");
+      const aborted = new KeyClient({ port, signal: abort.signal });
+      const closed = new KeyClient({ port });
+      const pending = [aborted.requestKey(), closed.requestKey()];
+      await delay(20);
+      abort.abort("enough");
+      closed.close();
+      let settled = 0;
+      for (const promise of pending) promise.catch(() => settled++);
+      for (let turn = 0; turn < 50; turn++) await undefined; // the event loop does not turn
+      assertEquals(settled, 2);
+      await assertRejects(() => pending[1], DOMException, "The client was closed");
+    });
+  });
+}
+
+Deno.test("a connection that is made after the stop is closed", async () => {
+  await using server = new ScriptedServer(silent);
+  const { connect } = Deno;
+  const made: Deno.TcpConn[] = [];
+  const { promise: later, resolve } = Promise.withResolvers<void>();
+  Deno.connect = (async (options: Deno.ConnectOptions & { transport?: "tcp" }) => {
+    await later;
+    made.push(await connect({ ...options, signal: undefined }));
+    return made[0];
+  }) as typeof connect;
+  try {
+    const error = await assertRejects(
+      () => doPut(KEY, { port: server.port, timeout: 50 }),
+      KeyClientError,
+    );
+    assertEquals(error.message, "Cannot get a response: timed out after 50 ms, while connecting");
+    resolve();
+    while (made.length === 0) await delay(1);
+    await delay(5);
+    assertThrows(() => made[0].close(), Deno.errors.BadResource);
+  } finally {
+    Deno.connect = connect;
+  }
+});
+
+Deno.test("connecting again for PUT is within the time of the exchange", async () => {
+  await using server = new ScriptedServer(afterRequest);
+  using client = new KeyClient({ port: server.port, timeout: 100 });
+  await client.requestKey();
+  const { connect } = Deno;
+  Deno.connect = (() => new Promise(() => {})) as unknown as typeof connect;
+  try {
+    const error = await assertRejects(() => client.verifyKey(KEY), KeyClientError);
+    assertEquals(error.message, "Cannot get a response: timed out after 100 ms, while connecting");
+  } finally {
+    Deno.connect = connect;
+  }
+});
+
 // ---- Mistakes of the caller
 
 const MISTAKES: [options: unknown, type: ErrorConstructor, message: string][] = [
@@ -1516,6 +1413,9 @@ const MISTAKES: [options: unknown, type: ErrorConstructor, message: string][] = 
   [{ userId: null }, TypeError, "Cannot use userId null: it must be text"],
   [{ userId: 7 }, TypeError, "Cannot use userId 7: it must be text"],
   [{ userId: "a\ud800" }, TypeError, 'Cannot use userId "a\\ud800": it must be without lone'],
+  [{ keepAlive: null }, TypeError, "Cannot use keepAlive null: it must be a boolean"],
+  [{ keepAlive: 0 }, TypeError, "Cannot use keepAlive 0: it must be a boolean"],
+  [{ timeout: Symbol("x") }, TypeError, ""],
   [{ signal: null }, TypeError, "Cannot use signal null: it must be an AbortSignal"],
   [{ signal: new AbortController() }, TypeError, "Cannot use signal AbortController"],
   [{ onMessage: null }, TypeError, "Cannot use onMessage null: it must be a function"],
@@ -1529,6 +1429,7 @@ Deno.test("mistakes in the options are found and named before a socket is opened
     const options = (isObject ? { port: server.port, ...mistake } : mistake) as KeyClientOptions;
     assertThrows(() => new KeyClient(options), type, message);
     await assertRejects(() => doPut(KEY, options), type, message);
+    assertThrows(() => formatRequest("KEY", options), type, message);
     assertEquals(await doKey(options), null);
   }
   assertEquals(server.connections, 0);
@@ -1566,6 +1467,7 @@ Deno.test("undefined options mean the defaults", () => {
     timeout: undefined,
     signal: undefined,
     maxBodySize: undefined,
+    keepAlive: undefined,
     onMessage: undefined,
   });
   using _limits = new KeyClient({ port: 65535, timeout: 2 ** 31 - 1, maxBodySize: 0 });
@@ -1584,60 +1486,12 @@ function random(seed: number): () => number {
   };
 }
 
+// deno-fmt-ignore
 const MUTANTS = [
-  "\r",
-  "\n",
-  "\r\n",
-  "\0",
-  " ",
-  "\t",
-  ":",
-  ";",
-  ",",
-  "0",
-  "1",
-  "f",
-  "-",
-  "\xff",
-  "\x80",
-  "x",
-  "HTTP/1.1 ",
-  "100",
-  "200",
-  "204",
-  "Content-Length: 5\r\n",
-  "Transfer-Encoding: chunked\r\n",
-  "Connection: close\r\n",
-  "chunked",
-  "identity",
-  "ffffffff",
-  KEY,
+  "\r", "\n", "\r\n", "\0", " ", "\t", ":", ";", ",", "0", "1", "f", "-", "\xff", "\x80", "x",
+  "HTTP/1.1 ", "100", "200", "204", "chunked", "identity", "ffffffff", KEY,
+  "Content-Length: 5\r\n", "Transfer-Encoding: chunked\r\n", "Connection: close\r\n",
 ];
-
-Deno.test(`${FUZZ_ROUNDS} mutated responses settle the same way, whole and split`, async () => {
-  const next = random(1);
-  const pick = <T>(list: readonly T[]): T => list[Math.floor(next() * list.length)];
-  const seeds = [
-    KEY_RESPONSE,
-    ...CASES.map(([, wire]) => wire).filter((wire) => wire.length < 400),
-  ];
-  for (let round = 0; round < FUZZ_ROUNDS; round++) {
-    let wire = pick(seeds);
-    for (let times = Math.ceil(next() * 3); times > 0; times--) {
-      const at = Math.floor(next() * (wire.length + 1));
-      const dropped = Math.floor(next() * 4);
-      wire = wire.slice(0, at) + (next() < 0.8 ? pick(MUTANTS) : "") + wire.slice(at + dropped);
-    }
-    const whole = bytes(wire);
-    const cuts = [next(), next(), next()].map((n) => Math.floor(n * whole.length)).sort((a, b) =>
-      a - b
-    );
-    const parts = [0, ...cuts].map((from, at) => whole.subarray(from, cuts[at]));
-    const outcome = await outcomeOf([whole]); // fails on anything but a KeyClientError
-    const where = `seed 1, round ${round}: ${JSON.stringify(wire)}`;
-    assertEquals(await outcomeOf(parts), outcome, where);
-  }
-});
 
 Deno.test("doKey() only ever gives 128 hex digits or null, also for mutated responses", async () => {
   const next = random(2);

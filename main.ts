@@ -12,8 +12,10 @@
 import { parseArgs } from "jsr:@std/cli@1/parse-args";
 import config from "./deno.json" with { type: "json" };
 import {
+  formatRequest,
   KeyClient,
   KeyClientError,
+  type KeyClientOptions,
   type KeyServerResponse,
   type WireMessage,
 } from "./key_client.ts";
@@ -277,7 +279,7 @@ async function converse(flags: Flags, io: MainIo): Promise<number> {
   let error: { code: string; message: string } | null = null;
   try {
     const onMessage = flags.verbose ? transcriber(io) : undefined;
-    using client = openClient(flags, mode === "key" || mode === "put", onMessage);
+    using client = new KeyClient({ ...clientOptions(flags), onMessage });
     const given = mode === "put" ? await readKey(flags.put, io) : await client.requestKey();
     if (mode !== "put") {
       key = DECODER.decode(given as Uint8Array);
@@ -316,22 +318,18 @@ function exitStatus(status: number): number {
 }
 
 async function printRequest(flags: Flags, io: MainIo): Promise<number> {
-  using client = openClient(flags, true);
+  const options = clientOptions(flags);
   const request = flags.mode === "put"
-    ? client["frame"]("PUT", await readKey(flags.put, io))
-    : client["frame"]("KEY");
+    ? formatRequest("PUT", options, await readKey(flags.put, io))
+    : formatRequest("KEY", { ...options, keepAlive: false });
   print(io.stdout, request);
   return 0;
 }
 
-function openClient(
-  { host: hostname, port, user: userId, timeout }: Flags,
-  oneShot: boolean,
-  onMessage?: (message: WireMessage) => void,
-): KeyClient {
-  const client = new KeyClient({ hostname, port, userId, timeout, onMessage });
-  client["oneShot"] = oneShot;
-  return client;
+/** Single stages have no use for a connection that is kept. */
+function clientOptions({ mode, host, port, user, timeout }: Flags): KeyClientOptions {
+  const keepAlive = mode !== "key" && mode !== "put";
+  return { hostname: host, port, userId: user, timeout, keepAlive };
 }
 
 /** The library names the option, a person at the command line wants to read the flag. */
