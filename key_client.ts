@@ -367,8 +367,9 @@ class Exchange implements Disposable {
       alarm = AbortSignal.timeout(Math.ceil(this.#deadline - now));
       alarmTime = this.#deadline;
     }
+    this.#alarm?.removeEventListener("abort", this.checkTime);
     this.#alarm = alarm;
-    this.#alarm.addEventListener("abort", this.checkTime);
+    alarm.addEventListener("abort", this.checkTime);
   };
 
   report(direction: WireMessage["direction"], message: Uint8Array, headSize = Infinity): void {
@@ -635,8 +636,7 @@ class ResponseReader {
     for (let at = start;;) {
       for (const end = Math.min(this.received, this.#headLimit); at < end && most > 0; at++) {
         if (this.#bytes[at] !== LF) continue;
-        const isEmpty = at === this.#taken || at === this.#taken + 1 && this.#bytes[at - 1] === CR;
-        most = isEmpty ? 0 : most - 1;
+        most = at <= this.#taken + 1 ? 0 : most - 1; // with a byte before LF it is CR, or malformed
         this.#taken = at + 1;
       }
       if (this.#taken > start) {
@@ -696,7 +696,6 @@ class ResponseReader {
 
 const MAX_HEAD_SIZE = 65_536; // bytes of heads and trailers together
 const CHUNK_LINE_SIZE = 18; // 16 digits and CRLF: for so much of each there is room beyond that
-const CR = 0x0d;
 const LF = 0x0a;
 
 // RFC 9112 section 4: HTTP-version SP status-code SP [ reason-phrase ]. There are servers that

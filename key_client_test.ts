@@ -1305,6 +1305,46 @@ Deno.test("many exchanges in a row share an alarm", async () => {
   assertEquals(more, []);
 });
 
+Deno.test("no alarm keeps a listener, also after connecting again", async () => {
+  const { KeyClient } = await import("./key_client.ts?with-alarms-of-its-own");
+  await using server = new ScriptedServer(
+    closing(async (peer) => {
+      await peer.request();
+      await delay(30);
+    }),
+    keeping(OK_RESPONSE),
+  );
+  const listening = new Set<string>();
+  const { timeout } = AbortSignal;
+  let alarms = 0;
+  AbortSignal.timeout = (ms) => {
+    const [signal, name] = [timeout.call(AbortSignal, ms), `alarm ${++alarms} of ${ms} ms`];
+    const { addEventListener, removeEventListener } = signal;
+    signal.addEventListener = (...args: Parameters<typeof addEventListener>) => {
+      listening.add(name);
+      addEventListener.apply(signal, args);
+    };
+    signal.removeEventListener = (...args: Parameters<typeof removeEventListener>) => {
+      listening.delete(name);
+      removeEventListener.apply(signal, args);
+    };
+    return signal;
+  };
+  try {
+    using client = new KeyClient({ port: server.port, timeout: 10_000 });
+    await client.requestKey();
+    const pending = client.verifyKey(KEY);
+    await delay(5);
+    assertEquals(listening.size, 1);
+    using other = new KeyClient({ port: server.port, timeout: 5_000 }); // an earlier alarm
+    assertEquals((await other.verifyKey(KEY)).message, "ok");
+    assertEquals((await pending).message, "ok");
+    assertEquals([...listening], []);
+  } finally {
+    AbortSignal.timeout = timeout;
+  }
+});
+
 /** A connection whose reads and writes stay pending, as Deno 2.8.3 leaves them on close(). */
 const pendingFor = (operation: "read" | "write") => (conn: Deno.TcpConn) => {
   conn[operation] = () => new Promise<never>(() => {});
