@@ -233,9 +233,8 @@ export class KeyClient implements Disposable {
     this.#exchange = exchange;
     try {
       const isKept = await this.#isReady(exchange);
-      if (!isKept) await this.#connect(exchange);
-      let response = await this.#send(request, exchange);
-      if (!response && isKept && method === "PUT") {
+      let response = isKept ? await this.#send(request, exchange) : undefined;
+      if (!response && (!isKept || method === "PUT")) {
         await this.#connect(exchange);
         response = await this.#send(request, exchange);
       }
@@ -256,7 +255,7 @@ export class KeyClient implements Disposable {
   /** Whether a connection is kept over which nothing came unasked, not even its end. */
   async #isReady(exchange: Exchange): Promise<boolean> {
     if (!this.#conn) return false;
-    exchange.checkTime();
+    exchange.checkStop();
     const reader = exchange.reader = new ResponseReader(this.#conn, exchange);
     const isIdle = performance.now() - this.#lastUse > MAX_PAUSE;
     return !isIdle || await exchange.wait(reader.isQuiet());
@@ -273,7 +272,7 @@ export class KeyClient implements Disposable {
     let connecting: Promise<Deno.TcpConn> | undefined;
     try {
       connecting = Deno.connect({ hostname, port, signal: abort.signal });
-      exchange.checkTime(); // not before: a permission prompt takes its time within that call
+      exchange.checkStop(); // not before: a permission prompt takes its time within that call
       this.#conn = await exchange.wait(connecting);
     } catch (cause) {
       abort.abort();
@@ -324,15 +323,13 @@ class Exchange implements Disposable {
 
   constructor(readonly options: CheckedOptions) {
     this.#onMessage = options.onMessage;
-    options.signal?.addEventListener("abort", this.#onAbort);
+    options.signal?.addEventListener("abort", this.checkStop);
   }
 
   [Symbol.dispose](): void {
-    this.options.signal?.removeEventListener("abort", this.#onAbort);
-    this.#alarm?.removeEventListener("abort", this.checkTime); // now it keeps no process alive
+    this.options.signal?.removeEventListener("abort", this.checkStop);
+    this.#alarm?.removeEventListener("abort", this.checkStop); // now it keeps no process alive
   }
-
-  readonly #onAbort = () => this.stop(this.options.signal!.reason);
 
   /** Rejects what the exchange waits for. The first reason is the one that counts. */
   stop(reason: unknown): void {
@@ -353,23 +350,25 @@ class Exchange implements Disposable {
     });
   }
 
-  /** Starts the clock, or looks at it when the alarm goes off. */
-  readonly checkTime = () => {
+  /** Starts the clock, or looks at clock and signal when one of them calls. */
+  readonly checkStop = () => {
+    const { signal, timeout } = this.options;
+    if (signal?.aborted) return this.stop(signal.reason);
     const now = performance.now();
-    this.#deadline ??= now + this.options.timeout;
+    this.#deadline ??= now + timeout;
     if (this.#deadline <= now) {
       const bytes = this.reader?.received;
       const state = bytes === undefined ? "while connecting" : `with ${bytes} bytes received`;
-      const message = `Cannot get a response: timed out after ${this.options.timeout} ms, ${state}`;
+      const message = `Cannot get a response: timed out after ${timeout} ms, ${state}`;
       return this.stop(new KeyClientError("timed-out", message));
     }
     if (alarm.aborted || this.#deadline < alarmTime) {
       alarm = AbortSignal.timeout(Math.ceil(this.#deadline - now));
       alarmTime = this.#deadline;
     }
-    this.#alarm?.removeEventListener("abort", this.checkTime);
+    this.#alarm?.removeEventListener("abort", this.checkStop);
     this.#alarm = alarm;
-    alarm.addEventListener("abort", this.checkTime);
+    alarm.addEventListener("abort", this.checkStop);
   };
 
   report(direction: WireMessage["direction"], message: Uint8Array, headSize = Infinity): void {
@@ -384,8 +383,6 @@ class Exchange implements Disposable {
 }
 
 // ---- The request: RFC 9112 section 3
-
-type Method = "KEY" | "PUT";
 
 /**
  * Gives a request as the bytes that go over the wire: the protocol without the socket.
@@ -435,10 +432,9 @@ function toPathSegment(name: string, value: unknown): string {
   check(typeof text === "string", name, value, "text");
   check(!["", ".", ".."].includes(text), name, text, 'other than "", "." and ".."');
   check(text.isWellFormed(), name, text, "without lone surrogates");
-  const encodeByte = (char: string) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`;
-  const segment = text === value
-    ? encodeURIComponent(text)
-    : text.replace(/[^\x80-\xff]+/g, encodeURIComponent).replace(/[\x80-\xff]/g, encodeByte);
+  const encode = (char: string) =>
+    char < "\x80" ? encodeURIComponent(char) : `%${char.charCodeAt(0).toString(16).toUpperCase()}`;
+  const segment = text === value ? encodeURIComponent(text) : text.replace(/\W/g, encode);
   const rule = `at most ${MAX_SEGMENT_SIZE} bytes, percent-encoded`;
   check(segment.length <= MAX_SEGMENT_SIZE, name, text, rule, RangeError);
   return segment;
@@ -448,6 +444,7 @@ const MAX_SEGMENT_SIZE = 65_536; // so that a request fits into one write
 const MAX_INT32 = 2 ** 31 - 1; // a longer timer fires at once
 const HOST_REGEXP = /^(?:[\w.-]+|(?=.*:.*:)[\da-fA-F:.]+(?:%[\w.-]+)?)$/;
 
+type Method = "KEY" | "PUT";
 type CheckedOptions = ReturnType<typeof checkOptions>;
 
 function checkOptions(options: KeyClientOptions) {
@@ -463,8 +460,7 @@ function checkOptions(options: KeyClientOptions) {
   const isSize = Number.isInteger(maxBodySize) && maxBodySize >= 0 && maxBodySize <= MAX_INT32;
   checkNumber("maxBodySize", maxBodySize, isSize, `0 to ${MAX_INT32}`);
   check(typeof keepAlive === "boolean", "keepAlive", keepAlive, "a boolean");
-  const isSignal = signal === undefined || signal instanceof AbortSignal;
-  check(isSignal, "signal", signal, "an AbortSignal");
+  check(signal === undefined || signal instanceof AbortSignal, "signal", signal, "an AbortSignal");
   check(["undefined", "function"].includes(typeof onMessage), "onMessage", onMessage, "a function");
   // A zone means nothing to the other end (RFC 6874 section 4).
   const host = hostname.includes(":") ? `[${hostname.replace(/%.*/, "")}]` : hostname;
@@ -518,6 +514,7 @@ export async function readResponse(
 
 type Source = Parameters<typeof readResponse>[0];
 type Head = Omit<HttpResponse, "body">;
+type Framing = number | "chunks" | "to the close"; // a number of bytes
 type ParsedResponse = HttpResponse & { isPersistent: boolean };
 
 /** Reads one response, and the interim ones before it, into one buffer: all else is a slice of it. */
@@ -709,9 +706,6 @@ const FOLDED_LINE_REGEXP = /^[\t ][\t\x20-\x7e\x80-\xff]*\r?\n$/;
 // end of a line and another does not, they see different chunks.
 const CHUNK_LINE_REGEXP = /^([\da-fA-F]+)[\t ]*(?:;[\t\x20-\x7e\x80-\xff]*)?\r\n$/;
 const KEY_REGEXP = /^[ \t\r\n]*([\da-fA-F]{128})[ \t\r\n]*$/;
-
-/** Where a body ends: after so many bytes, after the last chunk, or with the connection. */
-type Framing = number | "chunks" | "to the close";
 
 /** How a body is framed (RFC 9112 section 6.3), and whether the connection may stay (9.3). */
 function framingOf({ minorVersion, status, fields }: Head) {

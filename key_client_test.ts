@@ -240,6 +240,21 @@ Deno.test("the Host field names the host", async () => {
   assertStringIncludes(server.requests[0], `\r\nHost: localhost:${server.port}\r\n`);
 });
 
+const HOSTS: [hostname: string, host: string][] = [
+  ["a_b-c.example", "a_b-c.example"],
+  ["::1", "[::1]"],
+  ["[::1]", "[::1]"],
+  ["2001:DB8::7:192.0.2.1", "[2001:DB8::7:192.0.2.1]"],
+  ["fe80::1%eth-0.1_a", "[fe80::1]"], // a zone means nothing to the other end
+];
+
+Deno.test("the Host field is as RFC 9110 wants it, for every kind of host", () => {
+  for (const [hostname, host] of HOSTS) {
+    const request = text(formatRequest("KEY", { hostname, port: 80 }));
+    assertStringIncludes(request, `\r\nHost: ${host}:80\r\n`);
+  }
+});
+
 function hasIPv6(): boolean {
   try {
     Deno.listen({ hostname: "::1", port: 0 }).close();
@@ -1446,6 +1461,11 @@ const MISTAKES: [options: unknown, type: ErrorConstructor, message: string][] = 
   [{ hostname: "user@a" }, TypeError, 'Cannot use hostname "user@a"'],
   [{ hostname: "b\u00fccher" }, TypeError, 'Cannot use hostname "bücher"'],
   [{ hostname: "[::1" }, TypeError, 'Cannot use hostname "[::1"'],
+  [{ hostname: "[::1]a" }, TypeError, 'Cannot use hostname "[::1]a"'],
+  [{ hostname: "a[::1]" }, TypeError, 'Cannot use hostname "a[::1]"'],
+  [{ hostname: "a:b" }, TypeError, 'Cannot use hostname "a:b"'],
+  [{ hostname: "::1%" }, TypeError, 'Cannot use hostname "::1%"'],
+  [{ hostname: "::g" }, TypeError, 'Cannot use hostname "::g"'],
   [{ hostname: "::1%a b" }, TypeError, 'Cannot use hostname "::1%a b"'],
   [{ userId: "" }, TypeError, 'Cannot use userId "": it must be other than "", "." and ".."'],
   [{ userId: "." }, TypeError, 'Cannot use userId ".": it must be other than'],
