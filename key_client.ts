@@ -255,7 +255,7 @@ export class KeyClient implements Disposable {
   /** Whether a connection is kept over which nothing came unasked, not even its end. */
   async #isReady(exchange: Exchange): Promise<boolean> {
     if (!this.#conn) return false;
-    exchange.checkStop();
+    exchange.handleEvent();
     const reader = exchange.reader = new ResponseReader(this.#conn, exchange);
     const isIdle = performance.now() - this.#lastUse > MAX_PAUSE;
     return !isIdle || await exchange.wait(reader.isQuiet());
@@ -272,7 +272,7 @@ export class KeyClient implements Disposable {
     let connecting: Promise<Deno.TcpConn> | undefined;
     try {
       connecting = Deno.connect({ hostname, port, signal: abort.signal });
-      exchange.checkStop(); // not before: a permission prompt takes its time within that call
+      exchange.handleEvent(); // not before: a permission prompt takes its time within that call
       this.#conn = await exchange.wait(connecting);
     } catch (cause) {
       abort.abort();
@@ -323,12 +323,12 @@ class Exchange implements Disposable {
 
   constructor(readonly options: CheckedOptions) {
     this.#onMessage = options.onMessage;
-    options.signal?.addEventListener("abort", this.checkStop);
+    options.signal?.addEventListener("abort", this);
   }
 
   [Symbol.dispose](): void {
-    this.options.signal?.removeEventListener("abort", this.checkStop);
-    this.#alarm?.removeEventListener("abort", this.checkStop); // now it keeps no process alive
+    this.options.signal?.removeEventListener("abort", this);
+    this.#alarm?.removeEventListener("abort", this); // now it keeps no process alive
   }
 
   /** Rejects what the exchange waits for. The first reason is the one that counts. */
@@ -350,8 +350,8 @@ class Exchange implements Disposable {
     });
   }
 
-  /** Starts the clock, or looks at clock and signal when one of them calls. */
-  readonly checkStop = () => {
+  /** Starts the clock, or looks at clock and signal when one of them has an event. */
+  handleEvent(): void {
     const { signal, timeout } = this.options;
     if (signal?.aborted) return this.stop(signal.reason);
     const now = performance.now();
@@ -366,10 +366,10 @@ class Exchange implements Disposable {
       alarm = AbortSignal.timeout(Math.ceil(this.#deadline - now));
       alarmTime = this.#deadline;
     }
-    this.#alarm?.removeEventListener("abort", this.checkStop);
+    this.#alarm?.removeEventListener("abort", this);
     this.#alarm = alarm;
-    alarm.addEventListener("abort", this.checkStop);
-  };
+    alarm.addEventListener("abort", this);
+  }
 
   report(direction: WireMessage["direction"], message: Uint8Array, headSize = Infinity): void {
     const onMessage = this.#onMessage;
@@ -521,7 +521,7 @@ type ParsedResponse = HttpResponse & { isPersistent: boolean };
 class ResponseReader {
   received = 0;
   failure?: { cause: unknown }; // of the connection
-  #bytes = new Uint8Array(4096);
+  #bytes = new Uint8Array(1024);
   #taken = 0; // of what has been received
   #headLimit = MAX_HEAD_SIZE; // where heads, chunk lines and trailers end at the latest
   #ahead?: Promise<boolean>;
@@ -669,7 +669,7 @@ class ResponseReader {
 
   async #receive(): Promise<boolean> {
     if (this.received === this.#bytes.length) {
-      this.#bytes = new Uint8Array(this.#bytes.buffer.transfer(2 * this.received));
+      this.#bytes = new Uint8Array(this.#bytes.buffer.transfer(4 * this.received));
     }
     const room = this.#bytes.subarray(this.received);
     let count: number | null = 0;
@@ -737,8 +737,12 @@ function bodyFraming(codings: string[], lengths: string[]): Framing {
 
 /** The members of a list field, in lower case; a field that comes again goes on with the list. */
 function listMembers(fields: HttpResponse["fields"], lowerCaseName: string): string[] {
-  return fields.filter(([name]) => name.toLowerCase() === lowerCaseName)
-    .flatMap(([, value]) => value.toLowerCase().split(",").map(trim));
+  const members: string[] = [];
+  for (const [name, value] of fields) {
+    if (name.toLowerCase() !== lowerCaseName) continue;
+    for (const member of value.toLowerCase().split(",")) members.push(trim(member));
+  }
+  return members;
 }
 
 // ---- Text

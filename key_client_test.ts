@@ -1471,6 +1471,7 @@ const MISTAKES: [options: unknown, type: ErrorConstructor, message: string][] = 
   [{ userId: "." }, TypeError, 'Cannot use userId ".": it must be other than'],
   [{ userId: ".." }, TypeError, 'Cannot use userId "..": it must be other than'],
   [{ userId: null }, TypeError, "Cannot use userId null: it must be text"],
+  [{ userId: ["a", ["b"]] }, TypeError, 'Cannot use userId [ "a", [Array] ]: it must be text'],
   [{ userId: 7 }, TypeError, "Cannot use userId 7: it must be text"],
   [{ userId: "a\ud800" }, TypeError, 'Cannot use userId "a\\ud800": it must be without lone'],
   [{ keepAlive: null }, TypeError, "Cannot use keepAlive null: it must be a boolean"],

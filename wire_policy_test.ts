@@ -182,6 +182,7 @@ const ROWS: Row[] = [
   refuses("byte order mark", statusLine("\xef\xbb\xbfHTTP/1.1 200 OK")),
   refuses("another protocol's greeting", statusLine("SSH-2.0-OpenSSH_9.2", "")),
   refuses("HTTP/0.9", noLine("<p>hello")),
+  refuses("a version without a dot", noLine("HTTP/1x")),
   refuses("TLS alert", noLine("\x15\x03\x01\0\x02\x02\x46")),
   refuses("long line, cut short", statusLine("x".repeat(100), "")),
   refuses("nothing", cutOff("", "the end of the status line")),
@@ -627,6 +628,16 @@ Deno.test("readResponse() takes a body of one-byte chunks of the limit", async (
   const wire = bytes(`${CHUNKED}${"1\r\nx\r\n".repeat(size)}0\r\n\r\n`);
   const { body } = await readResponse(sourceOf([wire]), { maxBodySize: size });
   assertEquals(body.length, size);
+});
+
+Deno.test("readResponse() takes lists of any length within the head", async () => {
+  const list = ",".repeat(65_000);
+  for (const name of ["Connection", "Transfer-Encoding"]) {
+    const { body } = await outcomeOf([
+      bytes(`${H}${name}: ${list}\r\nContent-Length: 2\r\n\r\nok`),
+    ]);
+    assertEquals(body, "ok");
+  }
 });
 
 Deno.test("readResponse() takes any number of chunk lines of 18 bytes", async () => {
