@@ -114,10 +114,9 @@ export class KeyClientError extends Error {
 // ---- The conversation
 
 /**
- * Stages 1 and 2: asks for a key, over a connection of its own.
+ * Stages 1 and 2: asks for a key, over a connection of its own. Never rejects.
  *
- * @returns The key's 128 ASCII bytes as the server spelt them, or `null` on any error (which
- * one, {@linkcode KeyClient.requestKey} tells). Never rejects.
+ * @returns The key's 128 ASCII bytes as the server spelt them, or `null` on any error.
  *
  * @example Usage
  * ```ts
@@ -156,8 +155,7 @@ export async function doPut(
 }
 
 /**
- * Both stages over one connection, where the server keeps it open; says why a stage failed.
- * One exchange at a time.
+ * Both stages, one at a time, over one connection if the server keeps it; says why one failed.
  *
  * @example The whole conversation
  * ```ts
@@ -187,7 +185,7 @@ export class KeyClient implements Disposable {
    *
    * @returns The key's 128 ASCII bytes: the body of a 2xx response, white space around it aside.
    * @throws {KeyClientError} If there was no key.
-   * @throws {TypeError} If the client is closed, or another exchange under way.
+   * @throws {TypeError} If the client is closed or busy.
    */
   async requestKey(): Promise<Uint8Array> {
     const response = await this.#converse("KEY");
@@ -309,7 +307,7 @@ const MAX_PAUSE = 1; // milliseconds: going from one stage to the next takes les
 // An alarm for whatever exchanges are under way. The first `setTimeout` of a process costs 5 ms, a
 // fifth of a whole run. `AbortSignal.timeout` costs little, but cannot be cancelled, and holds
 // memory until its time: not one for each exchange, therefore.
-let alarm = AbortSignal.abort();
+let alarm: AbortSignal | undefined;
 let alarmTime = 0;
 
 /** What an exchange waits for, at most until the time-out, the signal or `close()` stops it. */
@@ -362,7 +360,7 @@ class Exchange implements Disposable {
       const message = `Cannot get a response: timed out after ${timeout} ms, ${state}`;
       return this.stop(new KeyClientError("timed-out", message));
     }
-    if (alarm.aborted || this.#deadline < alarmTime) {
+    if (!alarm || alarm.aborted || this.#deadline < alarmTime) {
       alarm = AbortSignal.timeout(Math.ceil(this.#deadline - now));
       alarmTime = this.#deadline;
     }
@@ -435,12 +433,11 @@ function toPathSegment(name: string, value: unknown): string {
   const encode = (char: string) =>
     char < "\x80" ? encodeURIComponent(char) : `%${char.charCodeAt(0).toString(16).toUpperCase()}`;
   const segment = text === value ? encodeURIComponent(text) : text.replace(/\W/g, encode);
-  const rule = `at most ${MAX_SEGMENT_SIZE} bytes, percent-encoded`;
-  check(segment.length <= MAX_SEGMENT_SIZE, name, text, rule, RangeError);
+  const isShort = segment.length <= 65_536; // so that a request fits into one write
+  check(isShort, name, text, "at most 65536 bytes, percent-encoded", RangeError);
   return segment;
 }
 
-const MAX_SEGMENT_SIZE = 65_536; // so that a request fits into one write
 const MAX_INT32 = 2 ** 31 - 1; // a longer timer fires at once
 const HOST_REGEXP = /^(?:[\w.-]+|(?=.*:.*:)[\da-fA-F:.]+(?:%[\w.-]+)?)$/;
 
@@ -597,9 +594,8 @@ class ResponseReader {
     for (;;) {
       this.#headLimit += CHUNK_LINE_SIZE;
       const [line] = await this.#readLines(1, "the size of the next chunk");
-      const match = CHUNK_LINE_REGEXP.exec(line);
-      if (!match) throw malformed("the size of a chunk", line);
-      const size = parseInt(match[1], 16);
+      if (!CHUNK_LINE_REGEXP.test(line)) throw malformed("the size of a chunk", line);
+      const size = parseInt(line, 16);
       if (size === 0) break;
       if (length + size > maxBodySize) throw tooLarge("body", maxBodySize);
       const chunk = await this.#readOctets(size, "a chunk");
@@ -632,7 +628,7 @@ class ResponseReader {
     const start = this.#taken;
     for (let at = start;;) {
       for (const end = Math.min(this.received, this.#headLimit); at < end && most > 0; at++) {
-        if (this.#bytes[at] !== LF) continue;
+        if (this.#bytes[at] !== 0x0a) continue; // LF
         most = at <= this.#taken + 1 ? 0 : most - 1; // with a byte before LF it is CR, or malformed
         this.#taken = at + 1;
       }
@@ -654,9 +650,7 @@ class ResponseReader {
   /** Whether nothing has come, as one turn of the event loop shows. The read stays pending. */
   async isQuiet(): Promise<boolean> {
     const ahead = this.#ahead = this.#receive();
-    const turn = new Promise((resolve) => {
-      AbortSignal.timeout(0).addEventListener("abort", resolve);
-    });
+    const turn = new Promise((resolve) => AbortSignal.timeout(0).onabort = resolve);
     return await Promise.race([ahead.then(() => false), turn.then(() => true)]);
   }
 
@@ -693,7 +687,6 @@ class ResponseReader {
 
 const MAX_HEAD_SIZE = 65_536; // bytes of heads and trailers together
 const CHUNK_LINE_SIZE = 18; // 16 digits and CRLF: for so much of each there is room beyond that
-const LF = 0x0a;
 
 // RFC 9112 section 4: HTTP-version SP status-code SP [ reason-phrase ]. There are servers that
 // leave out the reason phrase, and the space before it.
@@ -704,7 +697,7 @@ const FIELD_LINE_REGEXP = /^([\w!#$%&'*+.^`|~-]+):([\t\x20-\x7e\x80-\xff]*)\r?\n
 const FOLDED_LINE_REGEXP = /^[\t ][\t\x20-\x7e\x80-\xff]*\r?\n$/;
 // RFC 9112 section 7.1: chunk-size [ chunk-ext ] CRLF. Not LF alone: where one reader sees the
 // end of a line and another does not, they see different chunks.
-const CHUNK_LINE_REGEXP = /^([\da-fA-F]+)[\t ]*(?:;[\t\x20-\x7e\x80-\xff]*)?\r\n$/;
+const CHUNK_LINE_REGEXP = /^[\da-fA-F]+[\t ]*(?:;[\t\x20-\x7e\x80-\xff]*)?\r\n$/;
 const KEY_REGEXP = /^[ \t\r\n]*([\da-fA-F]{128})[ \t\r\n]*$/;
 
 /** How a body is framed (RFC 9112 section 6.3), and whether the connection may stay (9.3). */
