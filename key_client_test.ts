@@ -34,6 +34,11 @@ function bytes(text: string): Uint8Array<ArrayBuffer> {
   return Uint8Array.from(text, (char) => char.charCodeAt(0));
 }
 
+/** One character for each byte of UTF-8. */
+function utf8(string: string): string {
+  return text(new TextEncoder().encode(string));
+}
+
 function text(bytes: Uint8Array): string {
   return Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
 }
@@ -361,7 +366,7 @@ Deno.test("KeyClient gives the reason, with the server's whole message", async (
   const long = "no such user\n".repeat(50);
   await using server = new ScriptedServer(
     answering(`HTTP/1.1 404 Not Found\r\n\r\n${long}`),
-    answering(`${H}\r\nyou are\x1b[31m welcome`),
+    answering(`${H}\r\nyou are\x1b[31m welcome${utf8("\u2028\u2029\u202e")}`),
   );
   using client = new KeyClient({ port: server.port });
   const refused = await assertRejects(() => client.requestKey(), KeyClientError);
@@ -375,7 +380,7 @@ Deno.test("KeyClient gives the reason, with the server's whole message", async (
   assertEquals(notKey.status, 200);
   assertEquals(
     notKey.message,
-    'The server did not answer with a key: "you are\\u001b[31m welcome"',
+    'The server did not answer with a key: "you are\\u001b[31m welcome\\u{2028}\\u{2029}\\u{202e}"',
   );
   assertEquals(notKey.name, "KeyClientError");
 });
@@ -1136,8 +1141,12 @@ Deno.test("the error tells why writing failed, if no answer follows", async () =
   await using server = new ScriptedServer(async () => {});
   const cause = new Deno.errors.BrokenPipe("Broken pipe (os error 32)");
   await withConnect(breaking(cause), async () => {
-    const error = await assertRejects(() => doPut(KEY, { port: server.port }), KeyClientError);
+    const messages: WireMessage[] = [];
+    const onMessage = (message: WireMessage) => void messages.push(message);
+    const options = { port: server.port, onMessage };
+    const error = await assertRejects(() => doPut(KEY, options), KeyClientError);
     assertEquals(error.code, "closed-early");
+    assertEquals(messages, []); // nothing went out, nothing came
     assertStrictEquals(error.cause, cause);
     assertStringIncludes(
       error.message,
@@ -1305,6 +1314,12 @@ Deno.test("a time-out does not come early, and comes for the next exchange too",
     assertEquals(await codeOf(doPut(KEY, { port: server.port, timeout: 100 })), "timed-out");
     assertLess(99, performance.now() - start);
   }
+});
+
+Deno.test("an exchange has ten seconds unless told otherwise", async () => {
+  const { doKey } = await import("./key_client.ts?with-another-alarm-of-its-own");
+  await using server = new ScriptedServer(answering(KEY_RESPONSE));
+  assertEquals(await timeoutsOf(async () => void await doKey({ port: server.port })), [10_000]);
 });
 
 Deno.test("many exchanges in a row share an alarm", async () => {
