@@ -1319,7 +1319,9 @@ Deno.test("a time-out does not come early, and comes for the next exchange too",
 Deno.test("an exchange has ten seconds unless told otherwise", async () => {
   const { doKey } = await import("./key_client.ts?with-another-alarm-of-its-own");
   await using server = new ScriptedServer(answering(KEY_RESPONSE));
-  assertEquals(await timeoutsOf(async () => void await doKey({ port: server.port })), [10_000]);
+  const calls = await timeoutsOf(async () => void await doKey({ port: server.port }));
+  assertEquals(calls.length, 1);
+  assert(calls[0] === 10_000 || calls[0] === 10_001); // what is left of it, rounded up
 });
 
 Deno.test("many exchanges in a row share an alarm", async () => {
