@@ -69,24 +69,15 @@ export interface HttpResponse {
   body: Uint8Array;
 }
 
-/**
- * What went wrong, and what to do about it:
- * - `connect-failed`: no connection. Does the server run there? Are host and port right?
- * - `timed-out`: no whole response in time. Look at the server, or raise `timeout`.
- * - `closed-early`: the connection ended before the response did. Look at the server.
- * - `malformed`: what came is not a response of HTTP/1.x. Is it the right port?
- * - `too-large`: a head above 64 KiB, or a body above `maxBodySize`, which can be raised.
- * - `refused`: the server answered with a status that is not 2xx. Read why in its message.
- * - `not-a-key`: the server answered with 2xx, but not with 128 hex digits. Is it a key server?
- */
+/** What went wrong. The README says what to do about it. */
 export type KeyClientErrorCode =
-  | "connect-failed"
-  | "timed-out"
-  | "closed-early"
-  | "malformed"
-  | "too-large"
-  | "refused"
-  | "not-a-key";
+  | "connect-failed" // no connection. Does the server run there? Are host and port right?
+  | "timed-out" // no whole response in time. Look at the server, or raise `timeout`.
+  | "closed-early" // the connection ended before the response did. Look at the server.
+  | "malformed" // what came is not a response of HTTP/1.x. Is it the right port?
+  | "too-large" // a head above 64 KiB, or a body above `maxBodySize`, which can be raised.
+  | "refused" // the server answered with a status that is not 2xx. Read why in its message.
+  | "not-a-key"; // the server answered with 2xx, but not with 128 hex digits. Is it a key server?
 
 /**
  * The error for all that goes wrong outside the caller's own code.
@@ -94,7 +85,6 @@ export type KeyClientErrorCode =
  * @example Usage
  * ```ts
  * import { doPut } from "./key_client.ts";
- *
  * await doPut("abc", { port: 1 }).catch((error) => console.error(error.code, error.message));
  * ```
  */
@@ -114,14 +104,12 @@ export class KeyClientError extends Error {
 // ---- The conversation
 
 /**
- * Stages 1 and 2: asks for a key, over a connection of its own. Never rejects.
- *
- * @returns The key's 128 ASCII bytes as the server spelt them, or `null` on any error.
+ * Stages 1 and 2, over a connection of its own: gives the key's 128 ASCII bytes as the server
+ * spelt them, or `null` on any error. Never rejects.
  *
  * @example Usage
  * ```ts
  * import { doKey } from "./key_client.ts";
- *
  * console.log(await doKey({ userId: "Ada", timeout: 500 }));
  * ```
  */
@@ -134,15 +122,12 @@ export async function doKey(options: KeyClientOptions = {}): Promise<Uint8Array 
 }
 
 /**
- * Stages 3 and 4: hands the key back, over a connection of its own.
- *
- * @returns The text of the response, whatever its status: UTF-8, with U+FFFD for whatever is not.
- * @throws What {@linkcode KeyClient.verifyKey} throws.
+ * Stages 3 and 4, over a connection of its own: gives the text of the response, whatever its
+ * status. Rejects as {@linkcode KeyClient.verifyKey} does.
  *
  * @example Usage
  * ```ts
  * import { doPut } from "./key_client.ts";
- *
  * console.log(await doPut("0".repeat(128)).catch((error) => error.message));
  * ```
  */
@@ -164,16 +149,15 @@ export async function doPut(
  *
  * await using server = startKeyServer({ port: 0 });
  * using client = new KeyClient({ port: server.addr.port });
- * const { status, message } = await client.verifyKey(await client.requestKey());
- * console.log(status, message);
+ * console.log(await client.verifyKey(await client.requestKey()));
  * ```
  */
 export class KeyClient implements Disposable {
   readonly #options: CheckedOptions;
   #isClosed = false;
-  #conn?: Deno.TcpConn;
-  #lastUse = 0; // of the connection, as of performance.now()
   #exchange?: Exchange; // under way
+  #conn?: Deno.TcpConn; // kept by the last one
+  #lastUse = 0; // of that connection, as of performance.now()
 
   /** Makes no connection yet. Throws a `TypeError` or a `RangeError` for an option that is wrong. */
   constructor(options: KeyClientOptions = {}) {
@@ -181,11 +165,10 @@ export class KeyClient implements Disposable {
   }
 
   /**
-   * Stages 1 and 2. `KEY` is not known to be idempotent: it is never sent twice.
+   * Stages 1 and 2: gives the key's 128 ASCII bytes, without the white space around them. `KEY`
+   * is not known to be idempotent: it is never sent twice.
    *
-   * @returns The key's 128 ASCII bytes: the body of a 2xx response, white space around it aside.
-   * @throws {KeyClientError} If there was no key.
-   * @throws {TypeError} If the client is closed or busy.
+   * @throws {KeyClientError | TypeError} If there was no key, or the client is closed or busy.
    */
   async requestKey(): Promise<Uint8Array> {
     const response = await this.#converse("KEY");
@@ -203,8 +186,7 @@ export class KeyClient implements Disposable {
    *
    * @param keyVal The key, as bytes or text: percent-encoded, at most 65,536 bytes.
    * @throws {KeyClientError} If there was no usable response, whatever its status.
-   * @throws {TypeError} If the key is empty or not text, or as for `requestKey`.
-   * @throws {RangeError} If the key is too long.
+   * @throws {TypeError | RangeError} If the key is no such key, or as for `requestKey`.
    */
   async verifyKey(keyVal: Uint8Array | string): Promise<KeyServerResponse> {
     return await this.#converse("PUT", keyVal);
@@ -214,7 +196,8 @@ export class KeyClient implements Disposable {
   close(): void {
     this.#isClosed = true;
     this.#exchange?.stop(new DOMException("The client was closed", "AbortError"));
-    this.#disconnect();
+    this.#conn?.close();
+    this.#conn = undefined;
   }
 
   /** The same as {@linkcode KeyClient.close}. */
@@ -222,104 +205,55 @@ export class KeyClient implements Disposable {
     this.close();
   }
 
-  async #converse(method: Method, keyVal?: Uint8Array | string): Promise<KeyServerResponse> {
+  async #converse(method: "KEY" | "PUT", keyVal?: Uint8Array | string) {
     const request = frameRequest(method, this.#options, keyVal);
     if (this.#isClosed) throw new TypeError("Cannot send: the client is closed");
     if (this.#exchange) throw new TypeError("Cannot send: another exchange is under way");
     this.#options.signal?.throwIfAborted();
-    using exchange = new Exchange(this.#options);
-    this.#exchange = exchange;
+    using exchange = this.#exchange = new Exchange(this.#options, this.#conn);
+    this.#conn = undefined;
+    let response: HttpResponse | undefined;
     try {
-      const isKept = await this.#isReady(exchange);
-      let response = isKept ? await this.#send(request, exchange) : undefined;
-      if (!response && (!isKept || method === "PUT")) {
-        await this.#connect(exchange);
-        response = await this.#send(request, exchange);
-      }
-      if (!response) throw exchange.reader!.closedEarly("the end of the status line");
-      if (!this.#options.keepAlive || !response.isPersistent) this.#disconnect();
-      this.#lastUse = performance.now();
-      const { status, body } = response;
-      return { status, ok: status >= 200 && status < 300, message: DECODER.decode(body) };
-    } catch (error) {
-      this.#disconnect();
-      throw error;
+      const isKept = await exchange.isReady(this.#lastUse);
+      response = await exchange.send(request, isKept);
+      if (!response && isKept && method === "PUT") response = await exchange.send(request, false);
+      if (!response) throw exchange.closedEarly("the end of the status line");
     } finally {
       this.#exchange = undefined;
       exchange.throwIfStopped(); // all else only came of that
     }
-  }
-
-  /** Whether a connection is kept over which nothing came unasked, not even its end. */
-  async #isReady(exchange: Exchange): Promise<boolean> {
-    if (!this.#conn) return false;
-    exchange.handleEvent();
-    const reader = exchange.reader = new ResponseReader(this.#conn, exchange);
-    const isIdle = performance.now() - this.#lastUse > MAX_PAUSE;
-    return !isIdle || await exchange.wait(reader.isQuiet());
-  }
-
-  async #connect(exchange: Exchange): Promise<void> {
-    this.#disconnect();
-    exchange.reader = undefined;
-    const { hostname, port, authority } = this.#options;
-    const abort = new AbortController();
-    // Deno.connect asks the signal once more when the connection is there, and then would lose it,
-    // open. Here the caller asks, and closes it.
-    abort.signal.throwIfAborted = () => {};
-    let connecting: Promise<Deno.TcpConn> | undefined;
-    try {
-      connecting = Deno.connect({ hostname, port, signal: abort.signal });
-      exchange.handleEvent(); // not before: a permission prompt takes its time within that call
-      this.#conn = await exchange.wait(connecting);
-    } catch (cause) {
-      abort.abort();
-      connecting?.then((conn) => conn.close(), () => {});
-      const message = `Cannot connect to ${authority}: ${messageOf(cause)}`;
-      throw new KeyClientError("connect-failed", message, { cause });
+    if (this.#options.keepAlive && exchange.isPersistent) {
+      this.#conn = exchange.conn;
+      exchange.conn = undefined; // or it would be closed
     }
-    exchange.reader = new ResponseReader(this.#conn, exchange);
-  }
-
-  /** Gives `undefined` if the connection ends before the first byte of a response. */
-  async #send(request: Uint8Array, exchange: Exchange): Promise<ParsedResponse | undefined> {
-    const reader = exchange.reader!;
-    let sent = 0;
-    try {
-      while (sent < request.length) {
-        sent += await exchange.wait(this.#conn!.write(request.subarray(sent)));
-      }
-    } catch (cause) {
-      reader.failure = { cause }; // there may be an answer all the same, given before it read all
-    }
-    exchange.report("request", request.subarray(0, sent));
-    return await reader.fill() ? await reader.read() : undefined;
-  }
-
-  #disconnect(): void {
-    this.#conn?.close();
-    this.#conn = undefined;
+    this.#lastUse = performance.now();
+    const { status, body } = response;
+    return { status, ok: status >= 200 && status < 300, message: DECODER.decode(body) };
   }
 }
 
 const MAX_PAUSE = 1; // milliseconds: going from one stage to the next takes less
-
-// An alarm for whatever exchanges are under way. The first `setTimeout` of a process costs 5 ms, a
-// fifth of a whole run. `AbortSignal.timeout` costs little, but cannot be cancelled, and holds
-// memory until its time: not one for each exchange, therefore.
+// One alarm for all exchanges under way. The first `setTimeout` of a process costs 5 ms, a fifth of
+// a run; `AbortSignal.timeout` costs little, but cannot be cancelled, and holds memory until then.
 let alarm: AbortSignal | undefined;
 let alarmTime = 0;
 
-/** What an exchange waits for, at most until the time-out, the signal or `close()` stops it. */
+/** One request and its response, unless the time-out, the signal or `close()` stops them. */
 class Exchange implements Disposable {
-  reader?: ResponseReader;
-  #onMessage: KeyClientOptions["onMessage"];
-  #deadline?: number;
-  #alarm?: AbortSignal;
+  isPersistent = false; // the connection, for a further exchange
   #stopped?: { reason: unknown };
   #interrupt?: (reason: unknown) => void;
+  #deadline?: number;
+  #alarm?: AbortSignal;
+  #onMessage: KeyClientOptions["onMessage"];
+  #failure?: { cause: unknown }; // of the connection
+  #ahead?: Promise<boolean>; // a read that is pending
+  #bytes = new Uint8Array(1024);
+  #received = 0;
+  #taken = 0; // of what has been received
+  #headLimit = MAX_HEAD_SIZE; // where heads, chunk lines and trailers end at the latest
 
-  constructor(readonly options: CheckedOptions) {
+  constructor(readonly options: CheckedOptions, public conn?: Deno.TcpConn) {
     this.#onMessage = options.onMessage;
     options.signal?.addEventListener("abort", this);
   }
@@ -327,6 +261,53 @@ class Exchange implements Disposable {
   [Symbol.dispose](): void {
     this.options.signal?.removeEventListener("abort", this);
     this.#alarm?.removeEventListener("abort", this); // now it keeps no process alive
+    this.conn?.close();
+  }
+
+  /** Whether nothing came unasked over a kept connection, as one turn of the event loop shows. */
+  async isReady(lastUse: number): Promise<boolean> {
+    if (!this.conn) return false;
+    this.handleEvent();
+    if (performance.now() - lastUse <= MAX_PAUSE) return true;
+    const ahead = this.#ahead = this.#receive();
+    const turn = new Promise((resolve) => AbortSignal.timeout(0).onabort = resolve);
+    return await this.#wait(Promise.race([ahead.then(() => false), turn.then(() => true)]));
+  }
+
+  /** Gives `undefined` if the connection ends before the first byte of a response. */
+  async send(request: Uint8Array, isKept: boolean): Promise<HttpResponse | undefined> {
+    if (!isKept) await this.#connect();
+    let sent = 0;
+    try {
+      while (sent < request.length) {
+        sent += await this.#wait(this.conn!.write(request.subarray(sent)));
+      }
+    } catch (cause) {
+      this.#failure = { cause }; // there may be an answer all the same, given before it read all
+    }
+    this.#report("request", request.subarray(0, sent));
+    return await this.#fill() ? await this.read() : undefined;
+  }
+
+  async #connect(): Promise<void> {
+    this.conn?.close();
+    this.conn = this.#failure = this.#ahead = undefined;
+    this.#received = 0;
+    const { hostname, port, authority } = this.options;
+    const abort = new AbortController();
+    // Deno.connect asks the signal once more when the connection is there, and then would lose it,
+    // open. Here the caller asks, and closes it.
+    abort.signal.throwIfAborted = () => {};
+    const connecting = Deno.connect({ hostname, port, signal: abort.signal });
+    this.handleEvent(); // not before: a permission prompt takes its time within that call
+    try {
+      this.conn = await this.#wait(connecting);
+    } catch (cause) {
+      abort.abort();
+      connecting.then((conn) => conn.close(), () => {});
+      const message = `Cannot connect to ${authority}: ${(cause as Error).message}`;
+      throw new KeyClientError("connect-failed", message, { cause });
+    }
   }
 
   /** Rejects what the exchange waits for. The first reason is the one that counts. */
@@ -340,7 +321,7 @@ class Exchange implements Disposable {
   }
 
   /** Waits, but not on after a stop: Deno may leave a read of a closed connection pending. */
-  wait<T>(promise: Promise<T>): Promise<T> {
+  #wait<T>(promise: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       promise.then(resolve, reject);
       this.#interrupt = reject;
@@ -355,8 +336,7 @@ class Exchange implements Disposable {
     const now = performance.now();
     this.#deadline ??= now + timeout;
     if (this.#deadline <= now) {
-      const bytes = this.reader?.received;
-      const state = bytes === undefined ? "while connecting" : `with ${bytes} bytes received`;
+      const state = this.conn ? `with ${this.#received} bytes received` : "while connecting";
       const message = `Cannot get a response: timed out after ${timeout} ms, ${state}`;
       return this.stop(new KeyClientError("timed-out", message));
     }
@@ -369,30 +349,191 @@ class Exchange implements Disposable {
     alarm.addEventListener("abort", this);
   }
 
-  report(direction: WireMessage["direction"], message: Uint8Array, headSize = Infinity): void {
+  #report(direction: WireMessage["direction"], message: Uint8Array, headSize = Infinity): void {
     const onMessage = this.#onMessage;
     if (!onMessage || message.length === 0) return;
     this.#onMessage = undefined; // no further report, should this one throw or stop the exchange
     const [head, body] = [message.slice(0, headSize), message.slice(headSize)];
     onMessage({ direction, head, body, time: performance.now() });
-    this.throwIfStopped();
-    this.#onMessage = onMessage;
+    if (!this.#stopped) this.#onMessage = onMessage;
+  }
+
+  // Reading: RFC 9112 sections 4 to 8
+
+  /** Reads one response, and the interim ones before it, into one buffer: all else is a slice of it. */
+  async read(): Promise<HttpResponse> {
+    let [start, headSize] = [0, Infinity]; // of the message
+    const reportTo = (end: number) => {
+      this.#report("response", this.#bytes.subarray(start, end), headSize);
+      start = end;
+    };
+    try {
+      let response = await this.#readHead();
+      for (; response.status < 200; response = await this.#readHead()) reportTo(this.#taken);
+      headSize = this.#taken - start;
+      response.body = await this.#readBody(response);
+      reportTo(this.#taken);
+      this.isPersistent &&= !this.#failure && this.#taken === this.#received;
+      return response;
+    } catch (error) {
+      reportTo(this.#received);
+      throw error;
+    }
+  }
+
+  async #readHead(): Promise<HttpResponse> {
+    const line = await this.#readLine("the end of the status line").catch((error) => {
+      const rest = decodeLatin1(this.#bytes.subarray(this.#taken, this.#received));
+      const isHttp = "HTTP/1.".startsWith(rest.slice(0, 7)); // and not HTTP/0.9, or no HTTP at all
+      throw isHttp || error.code !== "closed-early" ? error : malformed("the status line", rest);
+    });
+    const [, minorVersion, status, reason = ""] = STATUS_LINE_REGEXP.exec(line) ?? [];
+    if (!status) throw malformed("the status line", line);
+    if (status === "101") throw malformed("a switch of protocols that nobody asked for", line);
+    const fields = await this.#readFields();
+    const body = new Uint8Array(); // not yet read
+    return { minorVersion: Number(minorVersion), status: Number(status), reason, fields, body };
+  }
+
+  async #readFields(): Promise<HttpResponse["fields"]> {
+    const fields: HttpResponse["fields"] = [];
+    for (;;) {
+      const line = await this.#readLine("the empty line after the fields");
+      const [, name, value] = FIELD_LINE_REGEXP.exec(line) ?? [];
+      const last = fields.at(-1);
+      if (name) fields.push([name, trim(value)]);
+      else if (line === "\r\n" || line === "\n") return fields;
+      else if (!last || !FOLDED_LINE_REGEXP.test(line)) throw malformed("the field line", line);
+      else last[1] += trim(line) && last[1] ? ` ${trim(line)}` : trim(line);
+    }
+  }
+
+  /** Reads the body, framed as RFC 9112 section 6.3 says. */
+  async #readBody({ minorVersion, status, fields }: HttpResponse): Promise<Uint8Array> {
+    const codings = listMembers(fields, "transfer-encoding");
+    const lengths = listMembers(fields, "content-length");
+    const options = listMembers(fields, "connection");
+    this.isPersistent = !options.includes("close") && // section 9.3
+      (minorVersion > 0 || options.includes("keep-alive")) &&
+      // Sections 6.1 and 6.3: chunks beside a length or from HTTP/1.0 may be an attack.
+      (codings.length === 0 || minorVersion > 0 && lengths.length === 0);
+    if (status === 204 || status === 304) return new Uint8Array();
+    const applied = codings.filter((coding) => coding !== "" && coding !== "identity");
+    // Chunked twice comes of frameworks that add their own, and is meant once. Where the coding has
+    // a parameter, fetch takes the chunks for the body, and curl refuses them.
+    const isChunked = applied.every((coding) => coding === "chunked");
+    if (!isChunked) throw malformed("the transfer coding", applied.join(", "));
+    if (applied.length > 0) return await this.#readChunks();
+    let size = Number(lengths[0]);
+    // "5, 5" may come of a proxy that joins fields. "5," is refused: fetch does so, curl does not.
+    const isLength = lengths.every((text) => /^\d+$/.test(text) && Number(text) === size);
+    if (!isLength) throw malformed("the content length", lengths.join(", "));
+    if (lengths.length === 0) {
+      this.isPersistent = false;
+      const most = this.#taken + this.options.maxBodySize;
+      while (this.#received <= most && await this.#fill());
+      // Only a close ends the body: after a failure there may have been more.
+      if (this.#failure) throw this.closedEarly("the end of the body");
+      size = this.#received - this.#taken;
+    }
+    return await this.#readOctets(size, "the body", size);
+  }
+
+  /** Reads chunks and trailer fields: RFC 9112 section 7.1. */
+  async #readChunks(): Promise<Uint8Array> {
+    let [body, length] = [new Uint8Array(), 0];
+    for (;;) {
+      this.#headLimit += CHUNK_LINE_SIZE;
+      const line = await this.#readLine("the size of the next chunk");
+      if (!CHUNK_LINE_REGEXP.test(line)) throw malformed("the size of a chunk", line);
+      const size = parseInt(line, 16);
+      if (size === 0) break;
+      const chunk = await this.#readOctets(size, "a chunk", length + size);
+      if (length + size > body.length) {
+        body = new Uint8Array(body.buffer.transfer(Math.max(length + size, 2 * length)));
+      }
+      body.set(chunk, length);
+      length += size;
+      const end = decodeLatin1(await this.#readOctets(2, "the end of a chunk", length));
+      if (end !== "\r\n") throw malformed("the end of a chunk", end);
+    }
+    await this.#readFields(); // section 7.1.2: trailer fields may be dropped
+    return body.subarray(0, length);
+  }
+
+  /** Reads so many bytes, which are no part of a head, and with which the body has that size. */
+  async #readOctets(count: number, what: string, bodySize: number): Promise<Uint8Array> {
+    const { maxBodySize } = this.options;
+    if (bodySize > maxBodySize) throw tooLarge("body", maxBodySize);
+    const end = this.#taken + count;
+    while (this.#received < end) {
+      const missing = `${end - this.#received} of ${count} bytes of ${what}`;
+      if (!await this.#fill()) throw this.closedEarly(missing);
+    }
+    this.#taken = end;
+    this.#headLimit += count;
+    return this.#bytes.subarray(end - count, end);
+  }
+
+  /** Reads one line, with its end. */
+  async #readLine(missing: string): Promise<string> {
+    const start = this.#taken;
+    for (let at = start;; at++) {
+      if (at === this.#headLimit) throw tooLarge("head", MAX_HEAD_SIZE);
+      if (at === this.#received && !await this.#fill()) throw this.closedEarly(missing);
+      if (this.#bytes[at] !== 0x0a) continue; // LF
+      this.#taken = at + 1;
+      return decodeLatin1(this.#bytes.subarray(start, this.#taken));
+    }
+  }
+
+  closedEarly(missing: string): KeyClientError {
+    const { cause } = this.#failure ?? {};
+    const reason = this.#failure ? `: ${(cause as Error)?.message ?? cause}` : "";
+    const end = `the connection closed after ${this.#received} bytes, without ${missing}${reason}`;
+    return new KeyClientError("closed-early", `Cannot read the response: ${end}`, this.#failure);
+  }
+
+  /** Reads on; `false` at the end. */
+  #fill(): Promise<boolean> {
+    const filling = this.#ahead ?? this.#receive();
+    this.#ahead = undefined;
+    return this.#wait(filling);
+  }
+
+  async #receive(): Promise<boolean> {
+    if (this.#received === this.#bytes.length) {
+      this.#bytes = new Uint8Array(this.#bytes.buffer.transfer(4 * this.#received));
+    }
+    const room = this.#bytes.subarray(this.#received);
+    let count: number | null = 0;
+    try {
+      // A source other than a socket may give nothing at times, but not for ever.
+      for (let reads = 0; count === 0; reads++) {
+        if (reads === 100) throw new Error("100 reads in a row gave nothing");
+        count = await this.conn!.read(room);
+      }
+    } catch (cause) {
+      this.#failure ??= { cause };
+      return false;
+    }
+    if (count === null) return false;
+    const isCount = Number.isInteger(count) && count > 0 && count <= room.length;
+    check(isCount, "a read's count", count, `null or a whole number up to ${room.length}`);
+    this.#received += count;
+    return true;
   }
 }
 
 // ---- The request: RFC 9112 section 3
 
 /**
- * Gives a request as the bytes that go over the wire: the protocol without the socket.
- *
- * @param options `hostname`, `port`, `userId` and `keepAlive` count.
- * @param keyVal The key, for `PUT`.
- * @throws What {@linkcode KeyClient} and its methods throw.
+ * Gives a request as the bytes that go over the wire: the protocol without the socket. Of the
+ * options `hostname`, `port`, `userId` and `keepAlive` count. Throws what a KeyClient does.
  *
  * @example Usage
  * ```ts
  * import { formatRequest } from "./key_client.ts";
- *
  * console.log(new TextDecoder().decode(formatRequest("KEY", { userId: "Ada" })));
  * ```
  */
@@ -405,11 +546,11 @@ export function formatRequest(
   return frameRequest(method, checkOptions(options), keyVal);
 }
 
-function frameRequest(method: Method, options: CheckedOptions, keyVal?: Uint8Array | string) {
+function frameRequest(method: "KEY" | "PUT", options: CheckedOptions, key?: Uint8Array | string) {
   const { authority, userSegment, keepAlive } = options;
   const target = method === "KEY"
     ? `/user/${userSegment}/`
-    : `/key/${userSegment}/${toPathSegment("keyVal", keyVal)}/`;
+    : `/key/${userSegment}/${toPathSegment("keyVal", key)}/`;
   return ENCODER.encode(
     `${method} ${target} HTTP/1.1\r\n` +
       `Host: ${authority}\r\n` +
@@ -421,13 +562,11 @@ function frameRequest(method: Method, options: CheckedOptions, keyVal?: Uint8Arr
   );
 }
 
-/**
- * Percent-encodes text, or bytes one by one, as exactly one path segment. An empty segment or
- * one of dots would make another path of it (RFC 3986 section 5.2.4).
- */
-function toPathSegment(name: string, value: unknown): string {
-  const text = value instanceof Uint8Array ? decodeLatin1(value) : value;
+/** Percent-encodes text, or bytes one by one, as exactly one path segment. */
+function toPathSegment(name: string, value?: Uint8Array | string): string {
+  const text = value instanceof Uint8Array ? decodeLatin1(value) : value as string;
   check(typeof text === "string", name, value, "text");
+  // Each of these would make another path of it (RFC 3986 section 5.2.4).
   check(!["", ".", ".."].includes(text), name, text, 'other than "", "." and ".."');
   check(text.isWellFormed(), name, text, "without lone surrogates");
   const encode = (char: string) =>
@@ -438,10 +577,8 @@ function toPathSegment(name: string, value: unknown): string {
   return segment;
 }
 
-const MAX_INT32 = 2 ** 31 - 1; // a longer timer fires at once
+const MAX_INT = 2 ** 31 - 1; // of 32 bits: a longer timer fires at once
 const HOST_REGEXP = /^(?:[\w.-]+|(?=.*:.*:)[\da-fA-F:.]+(?:%[\w.-]+)?)$/;
-
-type Method = "KEY" | "PUT";
 type CheckedOptions = ReturnType<typeof checkOptions>;
 
 function checkOptions(options: KeyClientOptions) {
@@ -452,10 +589,9 @@ function checkOptions(options: KeyClientOptions) {
   const hostname = typeof name === "string" ? name.replace(/^\[(.*:.*)\]$/, "$1") : "";
   check(HOST_REGEXP.test(hostname), "hostname", name, "a host name or an IP address");
   checkNumber("port", port, Number.isInteger(port) && port >= 1 && port <= 65535, "1 to 65535");
-  const isTimeout = timeout > 0 && timeout <= MAX_INT32;
-  checkNumber("timeout", timeout, isTimeout, `above 0, at most ${MAX_INT32}`);
-  const isSize = Number.isInteger(maxBodySize) && maxBodySize >= 0 && maxBodySize <= MAX_INT32;
-  checkNumber("maxBodySize", maxBodySize, isSize, `0 to ${MAX_INT32}`);
+  checkNumber("timeout", timeout, timeout > 0 && timeout <= MAX_INT, `above 0, at most ${MAX_INT}`);
+  const isSize = Number.isInteger(maxBodySize) && maxBodySize >= 0 && maxBodySize <= MAX_INT;
+  checkNumber("maxBodySize", maxBodySize, isSize, `0 to ${MAX_INT}`);
   check(typeof keepAlive === "boolean", "keepAlive", keepAlive, "a boolean");
   check(signal === undefined || signal instanceof AbortSignal, "signal", signal, "an AbortSignal");
   check(["undefined", "function"].includes(typeof onMessage), "onMessage", onMessage, "a function");
@@ -470,30 +606,21 @@ function checkNumber(name: string, value: number, passes: boolean, range: string
   check(passes, name, value, range, RangeError);
 }
 
-function check(
-  passes: boolean,
-  name: string,
-  value: unknown,
-  rule: string,
-  type: ErrorConstructor = TypeError,
-): asserts passes {
+function check(passes: boolean, name: string, value: unknown, rule: string, type = TypeError) {
   if (!passes) throw new type(`Cannot use ${name} ${show(value)}: it must be ${rule}`);
 }
 
 // ---- The response: RFC 9112 sections 4 to 8
 
 /**
- * Reads one response from any source of bytes, and maybe beyond: the protocol without the socket.
+ * Reads the first final response from any source of bytes, and maybe beyond: the protocol without
+ * the socket. Takes a body of at most `maxBodySize` bytes, 1,048,576 by default.
  *
- * @param options `maxBodySize`: bytes of body that are accepted, 1,048,576 by default.
- * @returns The first final response; interim ones (1xx) are skipped.
- * @throws {KeyClientError} If there is no whole, well-formed response.
- * @throws {TypeError} If the source is none.
+ * @throws {KeyClientError | TypeError} If there is no whole, well-formed response, or no source.
  *
  * @example Usage
  * ```ts
  * import { readResponse } from "./key_client.ts";
- *
  * const wire = new TextEncoder().encode("HTTP/1.1 204 No Content\r\n\r\n");
  * const source = { read: (p: Uint8Array) => (p.set(wire), Promise.resolve(wire.length)) };
  * console.log((await readResponse(source)).status);
@@ -504,190 +631,14 @@ export async function readResponse(
   options: { maxBodySize?: number } = {},
 ): Promise<HttpResponse> {
   check(typeof source?.read === "function", "source", source, "an object with a read method");
-  using exchange = new Exchange(checkOptions(options));
-  const { isPersistent: _, ...response } = await new ResponseReader(source, exchange).read();
+  const checked = checkOptions({ maxBodySize: options.maxBodySize });
+  const exchange = new Exchange(checked, source as Deno.TcpConn); // only to be read from
+  const response = await exchange.read();
   return { ...response, body: response.body.slice() };
-}
-
-type Source = Parameters<typeof readResponse>[0];
-type Head = Omit<HttpResponse, "body">;
-type Framing = number | "chunks" | "to the close"; // a number of bytes
-type ParsedResponse = HttpResponse & { isPersistent: boolean };
-
-/** Reads one response, and the interim ones before it, into one buffer: all else is a slice of it. */
-class ResponseReader {
-  received = 0;
-  failure?: { cause: unknown }; // of the connection
-  #bytes = new Uint8Array(1024);
-  #taken = 0; // of what has been received
-  #headLimit = MAX_HEAD_SIZE; // where heads, chunk lines and trailers end at the latest
-  #ahead?: Promise<boolean>;
-
-  constructor(readonly source: Source, readonly exchange: Exchange) {}
-
-  async read(): Promise<ParsedResponse> {
-    let [start, headSize] = [0, Infinity]; // of the message
-    const report = (end: number) => {
-      this.exchange.report("response", this.#bytes.subarray(start, end), headSize);
-      start = end;
-    };
-    try {
-      let head = await this.#readHead();
-      for (; head.status < 200; head = await this.#readHead()) report(this.#taken);
-      headSize = this.#taken - start;
-      const { framing, isPersistent } = framingOf(head);
-      const body = await this.#readBody(framing);
-      report(this.#taken);
-      const isDone = !this.failure && this.#taken === this.received;
-      return { ...head, body, isPersistent: isPersistent && isDone };
-    } catch (error) {
-      report(this.received);
-      throw error;
-    }
-  }
-
-  async #readHead(): Promise<Head> {
-    const [line] = await this.#readLines(1, "the end of the status line").catch((error) => {
-      const rest = decodeLatin1(this.#bytes.subarray(this.#taken, this.received));
-      const isHttp = "HTTP/1.".startsWith(rest.slice(0, 7)); // and not HTTP/0.9, or no HTTP at all
-      throw isHttp || error.code !== "closed-early" ? error : malformed("the status line", rest);
-    });
-    const match = STATUS_LINE_REGEXP.exec(line);
-    if (!match) throw malformed("the status line", line);
-    const [, minorVersion, status, reason = ""] = match;
-    if (status === "101") throw malformed("a switch of protocols that nobody asked for", line);
-    const fields = await this.#readFields();
-    return { minorVersion: Number(minorVersion), status: Number(status), reason, fields };
-  }
-
-  async #readFields(): Promise<HttpResponse["fields"]> {
-    const fields: HttpResponse["fields"] = [];
-    for (;;) {
-      for (const line of await this.#readLines(Infinity, "the empty line after the fields")) {
-        const [, name, value] = FIELD_LINE_REGEXP.exec(line) ?? [];
-        const last = fields.at(-1);
-        if (name) fields.push([name, trim(value)]);
-        else if (line === "\r\n" || line === "\n") return fields;
-        else if (!last || !FOLDED_LINE_REGEXP.test(line)) throw malformed("the field line", line);
-        else last[1] += trim(line) && last[1] ? ` ${trim(line)}` : trim(line);
-      }
-    }
-  }
-
-  async #readBody(framing: Framing): Promise<Uint8Array> {
-    if (framing === "chunks") return await this.#readChunks();
-    const { maxBodySize } = this.exchange.options;
-    if (framing === "to the close") {
-      while (this.received - this.#taken <= maxBodySize && await this.fill());
-      // Only a close ends the body: after a failure there may have been more.
-      if (this.failure) throw this.closedEarly("the end of the body");
-      framing = this.received - this.#taken;
-    }
-    if (framing > maxBodySize) throw tooLarge("body", maxBodySize);
-    return await this.#readOctets(framing, "the body");
-  }
-
-  /** Reads chunks and trailer fields: RFC 9112 section 7.1. */
-  async #readChunks(): Promise<Uint8Array> {
-    const { maxBodySize } = this.exchange.options;
-    let [body, length] = [new Uint8Array(), 0];
-    for (;;) {
-      this.#headLimit += CHUNK_LINE_SIZE;
-      const [line] = await this.#readLines(1, "the size of the next chunk");
-      if (!CHUNK_LINE_REGEXP.test(line)) throw malformed("the size of a chunk", line);
-      const size = parseInt(line, 16);
-      if (size === 0) break;
-      if (length + size > maxBodySize) throw tooLarge("body", maxBodySize);
-      const chunk = await this.#readOctets(size, "a chunk");
-      if (length + size > body.length) {
-        body = new Uint8Array(body.buffer.transfer(Math.max(length + size, 2 * length)));
-      }
-      body.set(chunk, length);
-      length += size;
-      const end = decodeLatin1(await this.#readOctets(2, "the end of a chunk"));
-      if (end !== "\r\n") throw malformed("the end of a chunk", end);
-    }
-    await this.#readFields(); // section 7.1.2: trailer fields may be dropped
-    return body.subarray(0, length);
-  }
-
-  /** Reads so many bytes, which are no part of a head. */
-  async #readOctets(count: number, what: string): Promise<Uint8Array> {
-    const end = this.#taken + count;
-    while (this.received < end) {
-      const missing = `${end - this.received} of ${count} bytes of ${what}`;
-      if (!await this.fill()) throw this.closedEarly(missing);
-    }
-    this.#taken = end;
-    this.#headLimit += count;
-    return this.#bytes.subarray(end - count, end);
-  }
-
-  /** Reads lines: as many as have come, up to so many, and none after an empty one. */
-  async #readLines(most: number, missing: string): Promise<string[]> {
-    const start = this.#taken;
-    for (let at = start;;) {
-      for (const end = Math.min(this.received, this.#headLimit); at < end && most > 0; at++) {
-        if (this.#bytes[at] !== 0x0a) continue; // LF
-        most = at <= this.#taken + 1 ? 0 : most - 1; // with a byte before LF it is CR, or malformed
-        this.#taken = at + 1;
-      }
-      if (this.#taken > start) {
-        return decodeLatin1(this.#bytes.subarray(start, this.#taken)).match(/[^\n]*\n/g)!;
-      }
-      if (at >= this.#headLimit) throw tooLarge("head", MAX_HEAD_SIZE);
-      if (!await this.fill()) throw this.closedEarly(missing);
-    }
-  }
-
-  closedEarly(missing: string): KeyClientError {
-    const end = `the connection closed after ${this.received} bytes, without ${missing}`;
-    const reason = this.failure ? `: ${messageOf(this.failure.cause)}` : "";
-    const message = `Cannot read the response: ${end}${reason}`;
-    return new KeyClientError("closed-early", message, this.failure);
-  }
-
-  /** Whether nothing has come, as one turn of the event loop shows. The read stays pending. */
-  async isQuiet(): Promise<boolean> {
-    const ahead = this.#ahead = this.#receive();
-    const turn = new Promise((resolve) => AbortSignal.timeout(0).onabort = resolve);
-    return await Promise.race([ahead.then(() => false), turn.then(() => true)]);
-  }
-
-  /** Reads on; `false` at the end. */
-  fill(): Promise<boolean> {
-    const filling = this.#ahead ?? this.#receive();
-    this.#ahead = undefined;
-    return this.exchange.wait(filling);
-  }
-
-  async #receive(): Promise<boolean> {
-    if (this.received === this.#bytes.length) {
-      this.#bytes = new Uint8Array(this.#bytes.buffer.transfer(4 * this.received));
-    }
-    const room = this.#bytes.subarray(this.received);
-    let count: number | null = 0;
-    try {
-      // A source other than a socket may give nothing at times, but not for ever.
-      for (let reads = 0; count === 0; reads++) {
-        if (reads === 100) throw new Error("100 reads in a row gave nothing");
-        count = await this.source.read(room);
-      }
-    } catch (cause) {
-      this.failure ??= { cause };
-      return false;
-    }
-    if (count === null) return false;
-    const isCount = Number.isInteger(count) && count > 0 && count <= room.length;
-    check(isCount, "a read's count", count, `null or a whole number up to ${room.length}`);
-    this.received += count;
-    return true;
-  }
 }
 
 const MAX_HEAD_SIZE = 65_536; // bytes of heads and trailers together
 const CHUNK_LINE_SIZE = 18; // 16 digits and CRLF: for so much of each there is room beyond that
-
 // RFC 9112 section 4: HTTP-version SP status-code SP [ reason-phrase ]. There are servers that
 // leave out the reason phrase, and the space before it.
 const STATUS_LINE_REGEXP = /^HTTP\/1\.(\d) ([1-9]\d\d)(?: ([\t\x20-\x7e\x80-\xff]*))?\r?\n$/;
@@ -700,42 +651,13 @@ const FOLDED_LINE_REGEXP = /^[\t ][\t\x20-\x7e\x80-\xff]*\r?\n$/;
 const CHUNK_LINE_REGEXP = /^[\da-fA-F]+[\t ]*(?:;[\t\x20-\x7e\x80-\xff]*)?\r\n$/;
 const KEY_REGEXP = /^[ \t\r\n]*([\da-fA-F]{128})[ \t\r\n]*$/;
 
-/** How a body is framed (RFC 9112 section 6.3), and whether the connection may stay (9.3). */
-function framingOf({ minorVersion, status, fields }: Head) {
-  const codings = listMembers(fields, "transfer-encoding");
-  const lengths = listMembers(fields, "content-length");
-  const options = listMembers(fields, "connection");
-  const framing = status === 204 || status === 304 ? 0 : bodyFraming(codings, lengths);
-  const isPersistent = framing !== "to the close" && !options.includes("close") &&
-    (minorVersion > 0 || options.includes("keep-alive")) &&
-    // Sections 6.1 and 6.3: chunks beside a length or from HTTP/1.0 may be an attack.
-    (codings.length === 0 || minorVersion > 0 && lengths.length === 0);
-  return { framing, isPersistent };
-}
-
-function bodyFraming(codings: string[], lengths: string[]): Framing {
-  const applied = codings.filter((coding) => coding !== "" && coding !== "identity");
-  // Chunked twice comes of frameworks that add their own, and is meant once. Where the coding has
-  // a parameter, fetch takes the chunks for the body, and curl refuses them.
-  const isChunked = applied.every((coding) => coding === "chunked");
-  if (!isChunked) throw malformed("the transfer coding", applied.join(", "));
-  if (applied.length > 0) return "chunks";
-  if (lengths.length === 0) return "to the close";
-  // "5, 5" may come of a proxy that joins fields. "5," is refused: fetch does so, curl does not.
-  const length = Number(lengths[0]);
-  const isLength = lengths.every((text) => /^\d+$/.test(text) && Number(text) === length);
-  if (!isLength) throw malformed("the content length", lengths.join(", "));
-  return length;
-}
-
 /** The members of a list field, in lower case; a field that comes again goes on with the list. */
 function listMembers(fields: HttpResponse["fields"], lowerCaseName: string): string[] {
-  const members: string[] = [];
+  let list = "";
   for (const [name, value] of fields) {
-    if (name.toLowerCase() !== lowerCaseName) continue;
-    for (const member of value.toLowerCase().split(",")) members.push(trim(member));
+    if (name.toLowerCase() === lowerCaseName) list += `,${value}`;
   }
-  return members;
+  return list.toLowerCase().split(",").slice(1).map(trim);
 }
 
 // ---- Text
@@ -752,8 +674,7 @@ function trim(text: string): string {
 function decodeLatin1(bytes: Uint8Array): string {
   let text = "";
   for (let at = 0; at < bytes.length; at += 8192) {
-    const part = bytes.subarray(at, at + 8192);
-    text += String.fromCharCode.apply(null, part as unknown as number[]);
+    text += String.fromCharCode.apply(null, bytes.subarray(at, at + 8192) as unknown as number[]);
   }
   return text;
 }
@@ -765,10 +686,6 @@ function malformed(what: string, text: string): KeyClientError {
 
 function tooLarge(part: "head" | "body", limit: number): KeyClientError {
   return new KeyClientError("too-large", `The ${part} is larger than ${limit} bytes`);
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 /** Shows a value on one line, cut short, with nothing in it that could move a terminal. */
