@@ -503,7 +503,7 @@ class Exchange implements Disposable {
 
   async #receive(): Promise<boolean> {
     if (this.#received === this.#bytes.length) {
-      this.#bytes = new Uint8Array(this.#bytes.buffer.transfer(4 * this.#received));
+      this.#bytes = new Uint8Array(this.#bytes.buffer.transfer(2 * this.#received));
     }
     const room = this.#bytes.subarray(this.#received);
     let count: number | null = 0;
