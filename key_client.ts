@@ -97,6 +97,7 @@ export class KeyClientError extends Error {
   /** With `refused` and `not-a-key` the `cause` is the whole {@linkcode KeyServerResponse}. */
   constructor(readonly code: KeyClientErrorCode, message: string, options?: ErrorOptions) {
     super(message, options);
+    if (code !== "refused" && code !== "not-a-key") return;
     this.status = (options?.cause as KeyServerResponse | undefined)?.status;
   }
 }
@@ -210,11 +211,11 @@ export class KeyClient implements Disposable {
     if (this.#isClosed) throw new TypeError("Cannot send: the client is closed");
     if (this.#exchange) throw new TypeError("Cannot send: another exchange is under way");
     this.#options.signal?.throwIfAborted();
-    using exchange = this.#exchange = new Exchange(this.#options, this.#conn);
+    using exchange = this.#exchange = new Exchange(this.#options, this.#conn, this.#lastUse);
     this.#conn = undefined;
     let response: HttpResponse | undefined;
     try {
-      const isKept = await exchange.isReady(this.#lastUse);
+      const isKept = await exchange.isReady();
       response = await exchange.send(request, isKept);
       if (!response && isKept && method === "PUT") response = await exchange.send(request, false);
       if (!response) throw exchange.closedEarly("the end of the status line");
@@ -226,13 +227,12 @@ export class KeyClient implements Disposable {
       this.#conn = exchange.conn;
       exchange.conn = undefined; // or it would be closed
     }
-    this.#lastUse = performance.now();
+    this.#lastUse = exchange.lastUse;
     const { status, body } = response;
     return { status, ok: status >= 200 && status < 300, message: DECODER.decode(body) };
   }
 }
 
-const MAX_PAUSE = 1; // milliseconds: going from one stage to the next takes less
 // One alarm for all exchanges under way. The first `setTimeout` of a process costs 5 ms, a fifth of
 // a run; `AbortSignal.timeout` costs little, but cannot be cancelled, and holds memory until then.
 let alarm: AbortSignal | undefined;
@@ -253,7 +253,7 @@ class Exchange implements Disposable {
   #taken = 0; // of what has been received
   #headLimit = MAX_HEAD_SIZE; // where heads, chunk lines and trailers end at the latest
 
-  constructor(readonly options: CheckedOptions, public conn?: Deno.TcpConn) {
+  constructor(readonly options: CheckedOptions, public conn?: Deno.TcpConn, public lastUse = 0) {
     this.#onMessage = options.onMessage;
     options.signal?.addEventListener("abort", this);
   }
@@ -265,10 +265,10 @@ class Exchange implements Disposable {
   }
 
   /** Whether nothing came unasked over a kept connection, as one turn of the event loop shows. */
-  async isReady(lastUse: number): Promise<boolean> {
+  async isReady(): Promise<boolean> {
     if (!this.conn) return false;
     this.handleEvent();
-    if (performance.now() - lastUse <= MAX_PAUSE) return true;
+    if (performance.now() - this.lastUse <= 1) return true; // ms: from stage to stage takes less
     const ahead = this.#ahead = this.#receive();
     const turn = new Promise((resolve) => AbortSignal.timeout(0).onabort = resolve);
     return await this.#wait(Promise.race([ahead.then(() => false), turn.then(() => true)]));
@@ -280,6 +280,7 @@ class Exchange implements Disposable {
     let sent = 0;
     try {
       while (sent < request.length) {
+        this.throwIfStopped();
         sent += await this.#wait(this.conn!.write(request.subarray(sent)));
       }
     } catch (cause) {
@@ -290,6 +291,7 @@ class Exchange implements Disposable {
   }
 
   async #connect(): Promise<void> {
+    this.throwIfStopped();
     this.conn?.close();
     this.conn = this.#failure = this.#ahead = undefined;
     this.#received = 0;
@@ -341,8 +343,8 @@ class Exchange implements Disposable {
       return this.stop(new KeyClientError("timed-out", message));
     }
     if (!alarm || alarm.aborted || this.#deadline < alarmTime) {
-      alarm = AbortSignal.timeout(Math.ceil(this.#deadline - now));
-      alarmTime = this.#deadline;
+      alarmTime = Math.min(this.#deadline, now + 60_000); // not to hold memory for days
+      alarm = AbortSignal.timeout(Math.ceil(alarmTime - now));
     }
     this.#alarm?.removeEventListener("abort", this);
     this.#alarm = alarm;
@@ -357,8 +359,6 @@ class Exchange implements Disposable {
     onMessage({ direction, head, body, time: performance.now() });
     if (!this.#stopped) this.#onMessage = onMessage;
   }
-
-  // Reading: RFC 9112 sections 4 to 8
 
   /** Reads one response, and the interim ones before it, into one buffer: all else is a slice of it. */
   async read(): Promise<HttpResponse> {
@@ -413,11 +413,13 @@ class Exchange implements Disposable {
     const codings = listMembers(fields, "transfer-encoding");
     const lengths = listMembers(fields, "content-length");
     const options = listMembers(fields, "connection");
+    const isBare = status === 204 || status === 304;
     this.isPersistent = !options.includes("close") && // section 9.3
       (minorVersion > 0 || options.includes("keep-alive")) &&
       // Sections 6.1 and 6.3: chunks beside a length or from HTTP/1.0 may be an attack.
-      (codings.length === 0 || minorVersion > 0 && lengths.length === 0);
-    if (status === 204 || status === 304) return new Uint8Array();
+      (codings.length === 0 || minorVersion > 0 && lengths.length === 0) &&
+      (!isBare || codings.length + lengths.length === 0); // what they announce might come
+    if (isBare) return new Uint8Array();
     const applied = codings.filter((coding) => coding !== "" && coding !== "identity");
     // Chunked twice comes of frameworks that add their own, and is meant once. Where the coding has
     // a parameter, fetch takes the chunks for the body, and curl refuses them.
@@ -430,8 +432,7 @@ class Exchange implements Disposable {
     if (!isLength) throw malformed("the content length", lengths.join(", "));
     if (lengths.length === 0) {
       this.isPersistent = false;
-      const most = this.#taken + this.options.maxBodySize;
-      while (this.#received <= most && await this.#fill());
+      while (this.#received - this.#taken <= this.options.maxBodySize && await this.#fill());
       // Only a close ends the body: after a failure there may have been more.
       if (this.#failure) throw this.closedEarly("the end of the body");
       size = this.#received - this.#taken;
@@ -463,8 +464,7 @@ class Exchange implements Disposable {
 
   /** Reads so many bytes, which are no part of a head, and with which the body has that size. */
   async #readOctets(count: number, what: string, bodySize: number): Promise<Uint8Array> {
-    const { maxBodySize } = this.options;
-    if (bodySize > maxBodySize) throw tooLarge("body", maxBodySize);
+    if (bodySize > this.options.maxBodySize) throw tooLarge("body", this.options.maxBodySize);
     const end = this.#taken + count;
     while (this.#received < end) {
       const missing = `${end - this.#received} of ${count} bytes of ${what}`;
@@ -521,6 +521,7 @@ class Exchange implements Disposable {
     const isCount = Number.isInteger(count) && count > 0 && count <= room.length;
     check(isCount, "a read's count", count, `null or a whole number up to ${room.length}`);
     this.#received += count;
+    this.lastUse = performance.now();
     return true;
   }
 }
@@ -632,8 +633,7 @@ export async function readResponse(
 ): Promise<HttpResponse> {
   check(typeof source?.read === "function", "source", source, "an object with a read method");
   const checked = checkOptions({ maxBodySize: options.maxBodySize });
-  const exchange = new Exchange(checked, source as Deno.TcpConn); // only to be read from
-  const response = await exchange.read();
+  const response = await new Exchange(checked, source as Deno.TcpConn).read(); // and no more
   return { ...response, body: response.body.slice() };
 }
 
