@@ -1391,7 +1391,7 @@ Deno.test("many exchanges in a row share an alarm", async () => {
     for (let n = 0; n < 200; n++) await doKey({ port, timeout: 600_000 - n });
   });
   assertLess(calls.length, 3);
-  assert(calls.every((ms) => ms <= 60_000), `${calls}`); // none holds memory for long
+  assert(calls.every((ms) => ms <= 60_001), `${calls}`); // rounded up; none holds memory for long
   const more = await timeoutsOf(async () => {
     for (let n = 0; n < 200; n++) await doKey({ port, timeout: 600_000 });
   });
