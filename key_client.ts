@@ -228,8 +228,8 @@ export class KeyClient implements Disposable {
       exchange.conn = undefined; // or it would be closed
     }
     this.#lastUse = exchange.lastUse;
-    const { status, body } = response;
-    return { status, ok: status >= 200 && status < 300, message: DECODER.decode(body) };
+    const { status } = response;
+    return { status, ok: status >= 200 && status < 300, message: DECODER.decode(response.body) };
   }
 }
 
@@ -264,14 +264,15 @@ class Exchange implements Disposable {
     this.conn?.close();
   }
 
-  /** Whether nothing came unasked over a kept connection, as one turn of the event loop shows. */
+  /** Whether nothing came unasked over a kept connection: two turns of the event loop show it. */
   async isReady(): Promise<boolean> {
     if (!this.conn) return false;
     this.handleEvent();
     if (performance.now() - this.lastUse <= 1) return true; // ms: from stage to stage takes less
     const ahead = this.#ahead = this.#receive();
-    const turn = new Promise((resolve) => AbortSignal.timeout(0).onabort = resolve);
-    return await this.#wait(Promise.race([ahead.then(() => false), turn.then(() => true)]));
+    const turn = () => new Promise((resolve) => AbortSignal.timeout(0).onabort = resolve);
+    const turns = turn().then(turn); // on a busy machine the first may end without a look
+    return await this.#wait(Promise.race([ahead.then(() => false), turns.then(() => true)]));
   }
 
   /** Gives `undefined` if the connection ends before the first byte of a response. */
@@ -563,7 +564,7 @@ function frameRequest(method: "KEY" | "PUT", options: CheckedOptions, key?: Uint
   );
 }
 
-/** Percent-encodes text, or bytes one by one, as exactly one path segment. */
+/** Percent-encodes text, or bytes one by one, as one path segment; a request fits into one write. */
 function toPathSegment(name: string, value?: Uint8Array | string): string {
   const text = value instanceof Uint8Array ? decodeLatin1(value) : value as string;
   check(typeof text === "string", name, value, "text");
@@ -573,8 +574,7 @@ function toPathSegment(name: string, value?: Uint8Array | string): string {
   const encode = (char: string) =>
     char < "\x80" ? encodeURIComponent(char) : `%${char.charCodeAt(0).toString(16).toUpperCase()}`;
   const segment = text === value ? encodeURIComponent(text) : text.replace(/\W/g, encode);
-  const isShort = segment.length <= 65_536; // so that a request fits into one write
-  check(isShort, name, text, "at most 65536 bytes, percent-encoded", RangeError);
+  check(segment.length <= 65_536, name, text, "at most 65536 bytes, percent-encoded", RangeError);
   return segment;
 }
 
