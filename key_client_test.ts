@@ -1319,14 +1319,24 @@ Deno.test("onMessage gets a response that comes byte by byte", async () => {
 Deno.test("what onMessage throws is no unanswered request: PUT is not sent again", async () => {
   await using server = new ScriptedServer(afterRequest, keeping(OK_RESPONSE));
   const mistake = new KeyClientError("closed-early", "thrown by onMessage");
-  using client = new KeyClient({
-    port: server.port,
-    onMessage({ head }) {
-      if (text(head).startsWith("PUT")) throw mistake;
-    },
+  const slowly = (conn: Deno.TcpConn) => {
+    const write = conn.write.bind(conn);
+    conn.write = async (p) => {
+      const sent = await write(p);
+      await delay(20); // the end of the connection has come when onMessage is called
+      return sent;
+    };
+  };
+  await withConnect(slowly, async () => {
+    using client = new KeyClient({
+      port: server.port,
+      onMessage({ head }) {
+        if (text(head).startsWith("PUT")) throw mistake;
+      },
+    });
+    await client.requestKey();
+    assertStrictEquals(await client.verifyKey(KEY).catch((error) => error), mistake);
   });
-  await client.requestKey();
-  assertStrictEquals(await client.verifyKey(KEY).catch((error) => error), mistake);
   await delay(10);
   assertEquals(server.connections, 1);
 });
