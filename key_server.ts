@@ -1,12 +1,15 @@
 /**
- * A key server to practise with, for clients in any language.
+ * A key server to practise with, for clients in any language: it hears every byte, explains what is
+ * wrong with it, and leaves nobody hanging.
  *
  * ```text
  * KEY /user/<user_id>/            200 and a key of 128 hex digits, new with each request
  * PUT /key/<user_id>/<key_val>/   200 if it is the key last issued to that user, 400 if not
  * ```
  *
- * Whatever else a client sends is answered with 400, 404 or 405 and a message telling why.
+ * Whatever else a client sends is answered with 400, 404 or 405 and a sentence that tells why. It is
+ * written by hand over `Deno.listen`, as a server that parses requests before anybody sees them
+ * could not say what is wrong with one that it cannot parse.
  *
  * @example Usage
  * ```ts
@@ -18,6 +21,16 @@
  *
  * @module
  */
+
+import {
+  checkRequest,
+  IncomingRequest,
+  isRequestStart,
+  type Remark,
+  remarkOf,
+} from "./request_check.ts";
+
+// ---- What is seen of it
 
 /**
  * Options of {@linkcode startKeyServer}.
@@ -41,139 +54,593 @@ export interface KeyServerOptions {
    * @default {5000}
    */
   port?: number;
-  /** Shuts the server down, as soon as the requests under way are answered. */
+  /** Shuts the server down, as {@linkcode KeyServer.shutdown} does. */
   signal?: AbortSignal;
-  /** Called with each answer as it is given, for logs. */
-  onAnswer?: (answer: KeyServerAnswer) => void;
+  /**
+   * Milliseconds, above 0: after so long without a request a connection is closed, and a request that
+   * is not whole by then is remarked on. One that is not whole after 15 times as long gets a 400.
+   * @default {2_000}
+   */
+  idleTimeout?: number;
+  /** Called with all that happens, as it happens. What it throws is dropped. */
+  onEvent?: (event: KeyServerEvent) => void;
 }
 
 /**
- * One request and the answer to it.
+ * Something that happened to a connection.
  *
  * @example Usage
  * ```ts
- * import { type KeyServerAnswer, startKeyServer } from "./key_server.ts";
+ * import { type KeyServerEvent, startKeyServer } from "./key_server.ts";
  *
- * const log: KeyServerAnswer[] = [];
- * await using server = startKeyServer({ port: 0, onAnswer: (answer) => log.push(answer) });
+ * const events: KeyServerEvent[] = [];
+ * await using server = startKeyServer({ port: 0, onEvent: (event) => events.push(event) });
+ * await fetch(`http://127.0.0.1:${server.addr.port}/user/Ada/`).then((response) => response.text());
+ * console.log(events.map(({ type }) => type)); // connected, request, remark, answer
  * ```
  */
-export interface KeyServerAnswer {
-  /** The method of the request. */
-  method: string;
-  /** The request target, as it was sent. */
-  target: string;
-  /** The status code of the answer. */
-  status: number;
-  /** The body of the answer: a key or a message. */
-  message: string;
+export type KeyServerEvent =
+  | ConnectedEvent
+  | RequestEvent
+  | RemarkEvent
+  | AnswerEvent
+  | ClosedEvent;
+
+/** What all events have. */
+export interface ConnectionEvent {
+  /** The connection: 1 for the first one, then 2, and so on. */
+  connection: number;
+  /** The client's end of it. */
+  peer: Deno.NetAddr;
+  /** When it happened, in milliseconds as of `Date.now()`. */
+  time: number;
 }
 
-const MAX_USERS = 10_000;
-const MAX_USER_ID_LENGTH = 256;
-const KEY_SIZE = 64; // bytes, twice as many hex digits
-const KEY_REGEXP = /^[\da-f]{128}$/i;
-const PATH_REGEXP = /^\/(?:user\/(?<keyUser>[^/]*)|key\/(?<putUser>[^/]*)\/(?<keyVal>[^/]*))\/$/;
+/** A client has connected. */
+export interface ConnectedEvent extends ConnectionEvent {
+  /** Which event it is. */
+  type: "connected";
+}
+
+/** A request has come, or all that will ever come of one. */
+export interface RequestEvent extends ConnectionEvent {
+  /** Which event it is. */
+  type: "request";
+  /** All of it, as it came. */
+  bytes: Uint8Array;
+  /** In how many pieces it was read. */
+  reads: number;
+  /** The method, or `""` if there is no request line that can be made out. */
+  method: string;
+  /** The user id that the path names, decoded. */
+  userId?: string;
+}
+
+/** Something is to be said about a request, or about a connection. */
+export interface RemarkEvent extends ConnectionEvent {
+  /** Which event it is. */
+  type: "remark";
+  /** What is to be said. */
+  remark: Remark;
+  /** The request that it is about, into which its offsets point, as far as it has come. */
+  bytes: Uint8Array;
+}
+
+/** A request is being answered. */
+export interface AnswerEvent extends ConnectionEvent {
+  /** Which event it is. */
+  type: "answer";
+  /** The status: 200, 400, 404, 405, or 100 before a body that the client waits to send. */
+  status: number;
+  /** The body: a key, or a message. */
+  message: string;
+  /** All of it, as it goes over the wire. */
+  bytes: Uint8Array;
+  /** All of the request that it answers. */
+  request: Uint8Array;
+  /** That request's method, or `""` if there is no request line that can be made out. */
+  method: string;
+  /** The user id that its path names, decoded. */
+  userId?: string;
+}
+
+/** A connection has ended. */
+export interface ClosedEvent extends ConnectionEvent {
+  /** Which event it is. */
+  type: "closed";
+  /** Who ended it: the first to say that nothing more will come, or to break it off. */
+  by: "client" | "server";
+}
 
 /**
- * Starts the practice server. It prints nothing.
+ * A running practice server.
+ *
+ * @example Usage
+ * ```ts
+ * import { type KeyServer, startKeyServer } from "./key_server.ts";
+ *
+ * const server: KeyServer = startKeyServer({ port: 0 });
+ * await server.shutdown();
+ * ```
+ */
+export interface KeyServer extends AsyncDisposable {
+  /** Where it listens. */
+  readonly addr: Deno.NetAddr;
+  /** Resolves when it has ended. */
+  readonly finished: Promise<void>;
+  /** Answers what is in flight and ends, within a second, whatever clients do. */
+  shutdown(): Promise<void>;
+}
+
+/**
+ * Starts the practice server. It prints nothing, all that can be seen of it is an event.
  *
  * @param options Where to listen, and what to call.
  * @returns The running server; `shutdown()`, or the end of an `await using` block, stops it.
  * @throws {Deno.errors.AddrInUse} If another server listens there.
+ * @throws {RangeError} If `idleTimeout` is not above 0.
  *
  * @example Usage
  * ```ts
  * import { startKeyServer } from "./key_server.ts";
  *
- * await using server = startKeyServer({ port: 0 });
+ * await using server = startKeyServer({
+ *   port: 0,
+ *   onEvent(event) {
+ *     if (event.type === "remark") console.log(event.remark.message);
+ *   },
+ * });
  * const url = `http://127.0.0.1:${server.addr.port}`;
  * const key = await (await fetch(`${url}/user/Ada/`, { method: "KEY" })).text();
  * const response = await fetch(`${url}/key/Ada/${key}/`, { method: "PUT" });
  * console.log(response.status, await response.text());
  * ```
  */
-export function startKeyServer(options: KeyServerOptions = {}): Deno.HttpServer<Deno.NetAddr> {
-  const { hostname = "127.0.0.1", port = 5000, signal, onAnswer } = options;
-  const keys = new Map<string, string>();
-  return Deno.serve({ hostname, port, signal, onListen() {} }, (request) => {
-    const target = request.url.replace(/^[^/]*\/\/[^/]*/, "");
-    const { status, message, allow } = answer(request.method, target, keys);
-    onAnswer?.({ method: request.method, target, status, message });
-    return new Response(message, {
-      status,
-      headers: { "content-type": "text/plain; charset=utf-8", ...(allow && { allow }) },
-    });
-  });
+export function startKeyServer(options: KeyServerOptions = {}): KeyServer {
+  return new Server(options);
 }
+
+// ---- The server
+
+const UNFINISHED_FACTOR = 15; // idle timeouts until a request that is not whole gets a 400
+const SHUTDOWN_TIME = 500; // ms that shutdown waits for answers in flight
+const MAX_DRAINED = 1_048_576; // bytes that are read after the last answer
+const MAX_USERS = 10_000;
+
+class Server implements KeyServer {
+  readonly addr: Deno.NetAddr;
+  readonly finished: Promise<void>;
+  readonly keys = new IssuedKeys();
+  readonly idleTimeout: number;
+  readonly onEvent: KeyServerOptions["onEvent"];
+  readonly connections = new Set<Connection>();
+  isClosing = false;
+  #listener: Deno.TcpListener;
+  #count = 0;
+  #clock: ReturnType<typeof setInterval> | undefined = undefined;
+  #emptied = Promise.withResolvers<void>();
+  #shutdown: Promise<void> | undefined = undefined;
+
+  constructor(options: KeyServerOptions) {
+    const { hostname = "127.0.0.1", port = 5000, idleTimeout = 2_000, signal, onEvent } = options;
+    if (!(idleTimeout > 0)) throw new RangeError(`Cannot use idleTimeout ${idleTimeout}`);
+    this.idleTimeout = idleTimeout;
+    this.onEvent = onEvent;
+    this.#listener = Deno.listen({ hostname, port });
+    this.addr = this.#listener.addr;
+    const shutdown = () => this.shutdown();
+    signal?.addEventListener("abort", shutdown, { once: true });
+    this.finished = this.#accept().then(async () => {
+      await this.#shutdown;
+      signal?.removeEventListener("abort", shutdown);
+    });
+    if (signal?.aborted) shutdown();
+  }
+
+  shutdown(): Promise<void> {
+    this.#shutdown ??= this.#end();
+    return this.finished;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.shutdown();
+  }
+
+  async #end(): Promise<void> {
+    this.isClosing = true;
+    this.#listener.close();
+    for (const connection of this.connections) connection.shutdown();
+    if (this.connections.size === 0) this.#emptied.resolve();
+    const deadline = setTimeout(() => {
+      for (const connection of this.connections) connection.close("server");
+    }, SHUTDOWN_TIME);
+    await this.#emptied.promise;
+    clearTimeout(deadline);
+    clearInterval(this.#clock);
+  }
+
+  async #accept(): Promise<void> {
+    while (!this.isClosing) {
+      try {
+        const conn = await this.#listener.accept();
+        if (this.isClosing) conn.close();
+        else this.#add(conn);
+      } catch {
+        // File descriptors are used up, or the client was gone at once. The next one may succeed.
+        if (this.isClosing) return;
+        const hasRoom = this.#makeRoom();
+        await new Promise((resolve) => setTimeout(resolve, hasRoom ? 1 : 50));
+      }
+    }
+  }
+
+  #add(conn: Deno.TcpConn): void {
+    const connection = new Connection(this, conn, ++this.#count);
+    this.connections.add(connection);
+    // One clock for all: a timer for each would have to be set anew with each request.
+    this.#clock ??= setInterval(() => this.#tick(), Math.min(250, this.idleTimeout / 4));
+    connection.serve();
+  }
+
+  remove(connection: Connection): void {
+    this.connections.delete(connection);
+    if (this.isClosing && this.connections.size === 0) this.#emptied.resolve();
+  }
+
+  #tick(): void {
+    const now = performance.now();
+    for (const connection of this.connections) connection.tick(now);
+    if (this.connections.size > 0) return;
+    clearInterval(this.#clock);
+    this.#clock = undefined;
+  }
+
+  /** Gives up the connection that has been idle for longest: somebody waits for its descriptor. */
+  #makeRoom(): boolean {
+    let longest: Connection | undefined;
+    for (const connection of this.connections) {
+      if (connection.isIdle && !(longest && longest.since <= connection.since)) {
+        longest = connection;
+      }
+    }
+    longest?.giveUp();
+    return longest !== undefined;
+  }
+}
+
+/** What the server is doing for a client. */
+type State =
+  | "reading" // waits for a request, the first one or the rest of one
+  | "idle" // waits for a further one, of which nothing has come
+  | "answering"
+  | "draining" // has said that nothing more will come, and reads on so that nothing is reset
+  | "closed";
+
+class Connection {
+  since = performance.now(); // of this state
+  #state: State = "reading";
+  #peer: Deno.NetAddr;
+  #bytes = new Uint8Array(1024);
+  #received = 0;
+  #reads = 0;
+  #request = new IncomingRequest();
+  #said = new Set<string>(); // codes of remarks on this request
+  #lastMessage = "";
+  #lastRequest: Uint8Array = new Uint8Array();
+  #isSound = true; // the last request
+  #drained = 0;
+  #isContinued = false;
+  #endedBy: "client" | "server" | undefined = undefined;
+
+  constructor(readonly server: Server, readonly conn: Deno.TcpConn, readonly id: number) {
+    this.#peer = conn.remoteAddr;
+    conn.setNoDelay(); // or a further answer would wait until the client has confirmed the last
+    this.#emit({ type: "connected" });
+  }
+
+  get isIdle(): boolean {
+    return this.#state === "idle" || this.#state === "reading" && this.#received === 0;
+  }
+
+  /** Reads requests and answers them, until one side ends the connection. */
+  async serve(): Promise<void> {
+    try {
+      for (;;) {
+        const count = await this.conn.read(this.#room());
+        if (this.#state === "reading" || this.#state === "idle") {
+          if (count !== null) {
+            await this.#receive(count);
+            continue;
+          }
+          this.#endedBy = "client";
+          if (this.#state === "idle") return this.close("client");
+          await this.#endRequest(); // nothing more will come, but an answer may be awaited
+        } else {
+          if (count === null || (this.#drained += count) > MAX_DRAINED) return this.close("server");
+          this.#sayIfLate(this.#bytes.subarray(0, count));
+        }
+      }
+    } catch {
+      if (this.#state === "closed") return;
+      this.#say(remarkOf("reset", 0, 0));
+      this.close("client");
+    }
+  }
+
+  /** Looks whether something has been waited for too long. */
+  tick(now: number): void {
+    const { idleTimeout } = this.server;
+    const waited = now - this.since;
+    if (waited < idleTimeout) return;
+    const isLong = waited >= idleTimeout * UNFINISHED_FACTOR;
+    if (this.#state === "reading" && isLong) this.#endRequest();
+    else if (this.#state === "reading") {
+      if (this.#said.size > 0) return;
+      for (const remark of checkRequest(this.#bytes.subarray(0, this.#received))) this.#say(remark);
+    } else if (this.#state === "idle") {
+      const { length } = ENCODER.encode(this.#lastMessage);
+      const about = { seconds: idleTimeout / 1000, length };
+      this.#say(remarkOf("idle", 0, 0, "", about), this.#lastRequest);
+      this.#finish();
+    } else if (this.#state === "draining" || isLong) this.close("server");
+  }
+
+  /** Closes if nobody is owed an answer. */
+  shutdown(): void {
+    if (this.#state === "reading" || this.#state === "idle") this.close("server");
+  }
+
+  giveUp(): void {
+    this.#say(remarkOf("crowded", 0, 0));
+    this.close("server");
+  }
+
+  close(by: "client" | "server"): void {
+    if (this.#state === "closed") return;
+    this.#state = "closed";
+    this.conn.close();
+    this.#emit({ type: "closed", by: this.#endedBy ?? by });
+    this.server.remove(this);
+  }
+
+  /** Where the next bytes go; after the last answer nobody wants to know them. */
+  #room(): Uint8Array {
+    if (this.#state === "draining") return this.#bytes;
+    if (this.#received === this.#bytes.length) {
+      const bytes = new Uint8Array(2 * this.#received);
+      bytes.set(this.#bytes);
+      this.#bytes = bytes;
+    }
+    return this.#bytes.subarray(this.#received);
+  }
+
+  async #receive(count: number): Promise<void> {
+    if (this.#received === 0) this.#enter("reading");
+    this.#received += count;
+    this.#reads++;
+    if (this.#request.read(this.#bytes.subarray(0, this.#received))) await this.#answer();
+    if (this.#state !== "reading" || !this.#request.expectsContinue || this.#isContinued) return;
+    this.#isContinued = true;
+    if (!this.#request.error) return await this.#continue();
+    this.#request.refuse(this.#bytes.subarray(0, this.#received)); // and spare it its body
+    await this.#answer();
+  }
+
+  async #endRequest(): Promise<void> {
+    this.#request.end(this.#bytes.subarray(0, this.#received));
+    await this.#answer();
+  }
+
+  /** RFC 9110 section 10.1.1. */
+  async #continue(): Promise<void> {
+    const bytes = ENCODER.encode("HTTP/1.1 100 Continue\r\n\r\n");
+    const request = this.#bytes.slice(0, this.#received);
+    const { method, userId } = this.#request;
+    this.#emit({ type: "answer", status: 100, message: "", bytes, request, method, userId });
+    await this.#write(bytes);
+  }
+
+  /** Answers the request that has come, and those behind it that are whole as well, in one write. */
+  async #answer(): Promise<void> {
+    this.#enter("answering");
+    const answers: Uint8Array[] = [];
+    let taken = 0;
+    let isLast: boolean;
+    do {
+      isLast = !this.#request.isPersistent || this.server.isClosing;
+      const bytes = this.#bytes.slice(taken, taken + this.#request.size);
+      answers.push(this.#answerOne(bytes, isLast));
+      taken += this.#request.size;
+      this.#isSound = !this.#request.isBroken;
+      this.#request = new IncomingRequest();
+      this.#isContinued = false;
+      this.#reads = Math.min(1, this.#received - taken);
+      this.#said.clear();
+    } while (
+      !isLast && taken < this.#received &&
+      this.#request.read(this.#bytes.subarray(taken, this.#received))
+    );
+    this.#bytes.copyWithin(0, taken, this.#received);
+    this.#received -= taken;
+    if (!await this.#write(answers.length === 1 ? answers[0] : concat(answers))) return;
+    if (isLast || this.server.isClosing) {
+      this.#sayIfLate(this.#bytes.subarray(0, this.#received));
+      await this.#finish();
+    } else this.#enter(this.#received > 0 ? "reading" : "idle");
+  }
+
+  #answerOne(bytes: Uint8Array, isLast: boolean): Uint8Array {
+    const request = this.#request;
+    const { method, userId } = request;
+    this.#emit({ type: "request", bytes, reads: this.#reads, method, userId });
+    const answer = decide(request, this.#peer.hostname, this.server.keys);
+    for (const remark of request.remarks) this.#say(remark, bytes);
+    const wire = formatAnswer(answer, request, isLast);
+    this.#lastMessage = answer.message;
+    this.#lastRequest = bytes;
+    this.#emit({ type: "answer", ...answer, bytes: wire, request: bytes, method, userId });
+    return wire;
+  }
+
+  #sayIfLate(bytes: Uint8Array): void {
+    const isLate = this.#isSound && !this.server.isClosing && bytes.length > 0 &&
+      isRequestStart(bytes);
+    if (isLate) this.#say(remarkOf("late-request", 0, 0), bytes.slice());
+  }
+
+  /** Gives `false` if the client is gone. */
+  async #write(bytes: Uint8Array): Promise<boolean> {
+    try {
+      for (let sent = 0; sent < bytes.length;) {
+        sent += await this.conn.write(bytes.subarray(sent));
+      }
+      return true;
+    } catch {
+      if (this.#state !== "closed") this.#say(remarkOf("gone", 0, 0));
+      this.close("client");
+      return false;
+    }
+  }
+
+  /**
+   * Says that nothing more will come, and has the rest of what the client sends read: a socket that
+   * is closed with unread bytes in it resets the connection, and the answer may be lost with it.
+   */
+  async #finish(): Promise<void> {
+    this.#enter("draining");
+    this.#endedBy ??= "server";
+    try {
+      await this.conn.closeWrite();
+    } catch {
+      this.close("client"); // it has done so already
+    }
+  }
+
+  #enter(state: State): void {
+    if (this.#state === "closed") return;
+    this.#state = state;
+    this.since = performance.now();
+  }
+
+  /** Says a thing once. */
+  #say(remark: Remark, request?: Uint8Array): void {
+    if (this.#said.has(remark.code)) return;
+    this.#said.add(remark.code);
+    const bytes = request ?? this.#bytes.slice(0, this.#received);
+    this.#emit({ type: "remark", remark, bytes });
+  }
+
+  #emit(event: EventOf<KeyServerEvent>): void {
+    const { onEvent } = this.server;
+    if (onEvent === undefined) return;
+    const common = { connection: this.id, peer: this.#peer, time: Date.now() };
+    try {
+      onEvent({ ...event, ...common } as KeyServerEvent);
+    } catch {
+      // Not the client's problem.
+    }
+  }
+}
+
+/** An event without what all of them have. */
+type EventOf<E> = E extends ConnectionEvent ? Omit<E, keyof ConnectionEvent> : never;
+
+// ---- Answers
 
 interface Answer {
   status: number;
   message: string;
-  allow?: string;
 }
 
-function answer(method: string, target: string, keys: Map<string, string>): Answer {
-  const path = target.replace(/\?.*/s, "");
-  const groups = PATH_REGEXP.exec(path)?.groups;
-  if (groups === undefined) {
-    const message = PATH_REGEXP.test(`${path}/`) && !path.endsWith("/")
-      ? "Not found. The path must end in a slash"
-      : "Not found. Send KEY /user/<user_id>/ or PUT /key/<user_id>/<key_val>/";
-    return { status: 404, message };
+/** Answers a request; what is wrong with the key is added to its remarks. */
+function decide(request: IncomingRequest, address: string, keys: IssuedKeys): Answer {
+  const { method, userId, key } = request;
+  let { error } = request;
+  if (error === undefined && method === "PUT") {
+    error = keys.check(request, address);
+    if (error) request.remarks.unshift(error);
   }
-  const { keyUser, putUser, keyVal } = groups;
-  const allow = keyUser === undefined ? "PUT" : "KEY";
-  if (method !== allow) {
-    return { status: 405, message: `Method not allowed. Send ${allow}, not ${method}`, allow };
-  }
-  const userId = decode(keyUser ?? putUser);
-  if (userId === undefined) {
-    return { status: 400, message: "The user id is not valid percent-encoded UTF-8" };
-  }
-  if (userId === "") return { status: 400, message: "The user id is empty" };
-  if (userId.length > MAX_USER_ID_LENGTH) {
-    const message = `The user id is too long: at most ${MAX_USER_ID_LENGTH} characters`;
-    return { status: 400, message };
-  }
-  return method === "KEY" ? issueKey(userId, keys) : verifyKey(userId, keyVal, keys);
-}
-
-function issueKey(userId: string, keys: Map<string, string>): Answer {
-  const key = crypto.getRandomValues(new Uint8Array(KEY_SIZE)).toHex();
-  keys.delete(userId); // a Map keeps its order: the user issued a key last comes last
-  keys.set(userId, key);
-  if (keys.size > MAX_USERS) keys.delete(keys.keys().next().value!);
-  return { status: 200, message: key };
-}
-
-function verifyKey(userId: string, keyVal: string, keys: Map<string, string>): Answer {
-  const given = decode(keyVal);
-  if (given === undefined || !KEY_REGEXP.test(given)) {
-    const message = `The key is not ${2 * KEY_SIZE} hex digits: send it just as you got it`;
-    return { status: 400, message };
-  }
-  const issued = keys.get(userId);
-  if (issued === undefined) {
-    return { status: 404, message: "No key was issued to this user. Send KEY first" };
-  }
-  if (!equal(given, issued)) {
-    return { status: 400, message: "The key is wrong: it is not the one last issued to this user" };
-  }
+  if (error) return { status: error.status!, message: error.message };
+  if (key === undefined) return { status: 200, message: keys.issue(userId!, address) };
   return { status: 200, message: "Success: the key is right" };
 }
 
-function decode(segment: string): string | undefined {
-  try {
-    return decodeURIComponent(segment);
-  } catch {
-    return undefined;
+/** The keys that were issued, to each user at each address. */
+class IssuedKeys {
+  #last = new Map<string, string>(); // by user and address
+  #owners = new Map<string, { userId: string; address: string }>(); // by key, old ones too
+
+  issue(userId: string, address: string): string {
+    const key = crypto.getRandomValues(new Uint8Array(64)).toHex();
+    const user = `${address} ${userId}`;
+    this.#last.delete(user); // a Map keeps its order: the user issued a key last comes last
+    this.#last.set(user, key);
+    this.#owners.set(key, { userId, address });
+    forgetOldest(this.#last);
+    forgetOldest(this.#owners);
+    return key;
+  }
+
+  /** Tells what is wrong with the key that a PUT brings. */
+  check(request: IncomingRequest, address: string): Remark | undefined {
+    const [userId, key] = [request.userId!, request.key!];
+    const issued = this.#last.get(`${address} ${userId}`);
+    if (issued !== undefined && isEqual(key, issued)) return undefined;
+    const owner = this.#owners.get(key.toLowerCase());
+    if (owner && owner.userId !== userId) {
+      return remarkOf("key-of-another", ...request.userSpan, userId, { owner: owner.userId });
+    }
+    if (owner && owner.address !== address) {
+      return remarkOf("key-from-another-address", ...request.keySpan, userId);
+    }
+    if (issued === undefined) return remarkOf("no-key-issued", ...request.userSpan, userId);
+    const code = key.toLowerCase() === issued ? "key-case" : owner ? "old-key" : "wrong-key";
+    return remarkOf(code, ...request.keySpan, userId);
   }
 }
 
+function forgetOldest(map: Map<string, unknown>): void {
+  if (map.size > MAX_USERS) map.delete(map.keys().next().value!);
+}
+
 /** Compares two texts of the same length in constant time. */
-function equal(a: string, b: string): boolean {
+function isEqual(a: string, b: string): boolean {
   let difference = 0;
   for (let at = 0; at < a.length; at++) difference |= a.charCodeAt(at) ^ b.charCodeAt(at);
   return difference === 0;
+}
+
+function concat(parts: Uint8Array[]): Uint8Array {
+  const whole = new Uint8Array(parts.reduce((size, part) => size + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}
+
+const ENCODER = new TextEncoder();
+const REASONS: Record<number, string> = {
+  200: "OK",
+  400: "Bad Request",
+  404: "Not Found",
+  405: "Method Not Allowed",
+};
+
+/** RFC 9112 section 4, and the fields that RFC 9110 sections 6.6.1, 8.6 and 10.2.1 ask for. */
+function formatAnswer(
+  { status, message }: Answer,
+  { method, allow, isHttp10 }: IncomingRequest,
+  isLast: boolean,
+): Uint8Array {
+  const body = ENCODER.encode(message);
+  const head = `HTTP/1.1 ${status} ${REASONS[status]}\r\n` +
+    "Content-Type: text/plain; charset=utf-8\r\n" +
+    `Content-Length: ${body.length}\r\n` +
+    `Date: ${new Date().toUTCString()}\r\n` +
+    (status === 405 ? `Allow: ${allow}\r\n` : "") +
+    (isLast ? "Connection: close\r\n" : isHttp10 ? "Connection: keep-alive\r\n" : "") +
+    "\r\n";
+  return ENCODER.encode(head + (method === "HEAD" ? "" : message));
 }

@@ -1,29 +1,153 @@
-import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertGreater,
+  assertLess,
+  assertMatch,
+  assertStringIncludes,
+  assertThrows,
+} from "@std/assert";
 import { KeyClient } from "./key_client.ts";
-import { type KeyServerAnswer, startKeyServer } from "./key_server.ts";
+import { type KeyServerEvent, type KeyServerOptions, startKeyServer } from "./key_server.ts";
+// Deno's own sockets choose their address themselves, and cannot be reset.
+import { connect, type Socket } from "node:net";
 
-/** Sends a request with exactly this target, and returns the whole response. */
-async function send(port: number, method: string, target: string): Promise<string> {
-  using conn = await Deno.connect({ port });
-  const request = `${method} ${target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`;
-  await conn.write(new TextEncoder().encode(request));
-  return await new Response(conn.readable).text();
+const KEY = "0123456789abcdef".repeat(8);
+const SUCCESS = "Success: the key is right";
+const KEY_REQUEST = "KEY /user/Ada/ HTTP/1.1\r\nHost: a\r\n\r\n";
+const CLOSING_REQUEST = KEY_REQUEST.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n");
+const FUZZ_ROUNDS = Number(Deno.args[0] ?? 2000); // deno test --allow-net -- 1000000
+
+/** One byte for each character, as ISO 8859-1 has it. */
+function bytes(text: string): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from(text, (char) => char.charCodeAt(0));
 }
 
-const KEY = "0".repeat(128);
+function text(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
+}
+
+const delay = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+// ---- A client without any manners
+
+class Client implements Disposable {
+  #isClosed = false;
+  private constructor(readonly conn: Deno.TcpConn) {}
+
+  static async to(server: { addr: Deno.NetAddr }): Promise<Client> {
+    return new Client(await Deno.connect({ port: server.addr.port }));
+  }
+
+  async send(wire: string): Promise<void> {
+    const data = bytes(wire);
+    for (let sent = 0; sent < data.length;) sent += await this.conn.write(data.subarray(sent));
+  }
+
+  /** Reads until that many bytes have come, or the end. */
+  async read(size = Infinity): Promise<string> {
+    const buffer = new Uint8Array(65_536);
+    let received = "";
+    while (received.length < size) {
+      const count = await this.conn.read(buffer);
+      if (count === null) break;
+      received += text(buffer.subarray(0, count));
+    }
+    return received;
+  }
+
+  /** Reads one response with a length. */
+  async response(): Promise<string> {
+    let received = "";
+    for (;;) {
+      const [head, body] = received.split("\r\n\r\n");
+      const length = /Content-Length: (\d+)/.exec(head)?.[1];
+      if (body !== undefined && body.length >= Number(length)) return received;
+      const more = await this.read(1);
+      if (more === "") return received;
+      received += more;
+    }
+  }
+
+  close(): void {
+    if (!this.#isClosed) this.conn.close();
+    this.#isClosed = true;
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+/** Sends this over a connection of its own, and gives all that comes back, up to the close. */
+async function talk(server: { addr: Deno.NetAddr }, wire: string): Promise<string> {
+  using client = await Client.to(server);
+  await client.send(wire);
+  return await client.read();
+}
+
+function statusOf(response: string): number {
+  return Number(/^HTTP\/1\.1 (\d{3}) /.exec(response)?.[1]);
+}
+
+function bodyOf(response: string): string {
+  return response.slice(response.indexOf("\r\n\r\n") + 4);
+}
+
+/** A server whose events are kept. */
+function listen(options: KeyServerOptions = {}) {
+  const events: KeyServerEvent[] = [];
+  const waiting = new Set<() => void>();
+  const server = startKeyServer({
+    port: 0,
+    ...options,
+    onEvent(event) {
+      events.push(event);
+      for (const look of waiting) look();
+    },
+  });
+  return Object.assign(server, {
+    events,
+    /** Resolves with the first event of that type for which it is true. */
+    async event<T extends KeyServerEvent["type"]>(
+      type: T,
+      passes: (event: Extract<KeyServerEvent, { type: T }>) => boolean = () => true,
+    ): Promise<Extract<KeyServerEvent, { type: T }>> {
+      for (;;) {
+        const event = events.find((event): event is Extract<KeyServerEvent, { type: T }> =>
+          event.type === type && passes(event as Extract<KeyServerEvent, { type: T }>)
+        );
+        if (event) return event;
+        await new Promise<void>((resolve) => {
+          const look = () => {
+            waiting.delete(look);
+            resolve();
+          };
+          waiting.add(look);
+        });
+      }
+    },
+    remarks(): string[] {
+      return events.flatMap((event) => event.type === "remark" ? event.remark.code : []);
+    },
+  });
+}
+
+// ---- Keys
 
 Deno.test("startKeyServer() issues a new key of 128 hex digits with each request", async () => {
-  await using server = startKeyServer({ port: 0 });
+  await using server = listen();
   const keys = new Set<string>();
   for (let n = 0; n < 10; n++) {
-    const response = await send(server.addr.port, "KEY", "/user/Ada/");
-    assertMatch(response, /^HTTP\/1\.1 200 OK\r\n/);
-    assertMatch(response, /\r\ncontent-type: text\/plain; charset=utf-8\r\n/);
-    const key = response.split("\r\n\r\n")[1];
-    assertMatch(key, /^[\da-f]{128}$/);
-    keys.add(key);
+    const response = await talk(server, CLOSING_REQUEST);
+    assertMatch(
+      response,
+      /^HTTP\/1\.1 200 OK\r\nContent-Type: text\/plain; charset=utf-8\r\nContent-Length: 128\r\nDate: \w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT\r\nConnection: close\r\n\r\n[\da-f]{128}$/,
+    );
+    keys.add(bodyOf(response));
   }
   assertEquals(keys.size, 10);
+  assertEquals(server.remarks(), []);
 });
 
 Deno.test("startKeyServer() accepts the key last issued to a user, and no other", async () => {
@@ -33,72 +157,65 @@ Deno.test("startKeyServer() accepts the key last issued to a user, and no other"
   using bob = new KeyClient({ port, userId: "Bob" });
   const none = await ada.verifyKey(KEY);
   assertEquals(none.status, 404);
-  assertStringIncludes(none.message, "No key was issued to this user. Send KEY first");
+  assertStringIncludes(
+    none.message,
+    "no key was issued to the user `Ada` at this address: send KEY",
+  );
   const first = await ada.requestKey();
-  assertEquals((await bob.verifyKey(first)).status, 404);
-  await bob.requestKey();
-  assertEquals((await bob.verifyKey(first)).status, 400);
+  const wrong = await ada.verifyKey(KEY);
+  assertEquals(wrong.status, 400);
+  assertStringIncludes(wrong.message, "the key is wrong: 128 digits, but not those");
+  for (const isKnown of [false, true]) {
+    if (isKnown) await bob.requestKey();
+    const other = await bob.verifyKey(first);
+    assertEquals(other.status, 400);
+    assertStringIncludes(other.message, "this key was issued to the user `Ada`, not to `Bob`");
+  }
   assertEquals((await ada.verifyKey(first)).status, 200);
   assertEquals((await ada.verifyKey(first)).status, 200); // PUT is idempotent
+  const upper = await ada.verifyKey(text(first).toUpperCase());
+  assertEquals(upper.status, 400);
+  assertStringIncludes(upper.message, "right but for capitals and small letters");
   const second = await ada.requestKey();
-  assertEquals((await ada.verifyKey(first)).status, 400);
-  assertEquals(await ada.verifyKey(second), {
-    status: 200,
-    ok: true,
-    message: "Success: the key is right",
-  });
+  const old = await ada.verifyKey(first);
+  assertEquals(old.status, 400);
+  assertStringIncludes(old.message, "this key is an old one: KEY was sent again since");
+  assertEquals(await ada.verifyKey(second), { status: 200, ok: true, message: SUCCESS });
 });
 
-const ANSWERS: [method: string, target: string, status: number, message: string][] = [
-  ["KEY", "/user//", 400, "The user id is empty"],
-  ["PUT", `/key//${KEY}/`, 400, "The user id is empty"],
-  ["KEY", `/user/${"a".repeat(257)}/`, 400, "The user id is too long: at most 256 characters"],
-  ["KEY", "/user/%zz/", 400, "The user id is not valid percent-encoded UTF-8"],
-  ["KEY", "/user/%ff/", 400, "The user id is not valid percent-encoded UTF-8"],
-  ["PUT", `/key/%/${KEY}/`, 400, "The user id is not valid percent-encoded UTF-8"],
-  ["PUT", "/key/Ada//", 400, "The key is not 128 hex digits"],
-  ["PUT", "/key/Ada/abc/", 400, "The key is not 128 hex digits"],
-  ["PUT", `/key/Ada/${KEY}0/`, 400, "The key is not 128 hex digits"],
-  ["PUT", "/key/Ada/%zz/", 400, "The key is not 128 hex digits"],
-  ["PUT", `/key/Ada/${KEY}/`, 400, "The key is wrong: it is not the one last issued to this user"],
-  ["PUT", `/key/Bob/${KEY}/`, 404, "No key was issued to this user"],
-  ["KEY", "/", 404, "Not found. Send KEY /user/<user_id>/ or PUT"],
-  ["KEY", "/user/", 404, "Not found. Send KEY"],
-  ["KEY", "/users/Ada/", 404, "Not found. Send KEY"],
-  ["KEY", "/user/Ada/more/", 404, "Not found. Send KEY"],
-  ["KEY", "/user/Ada", 404, "Not found. The path must end in a slash"],
-  ["PUT", `/key/Ada/${KEY}`, 404, "Not found. The path must end in a slash"],
-  ["GET", "/user/Ada/", 405, "Method not allowed. Send KEY, not GET"],
-  ["key", "/user/Ada/", 405, "Method not allowed. Send KEY, not key"],
-  ["PUT", "/user/Ada/", 405, "Method not allowed. Send KEY, not PUT"],
-  ["KEY", `/key/Ada/${KEY}/`, 405, "Method not allowed. Send PUT, not KEY"],
-  ["DELETE", `/key/Ada/${KEY}/`, 405, "Method not allowed. Send PUT, not DELETE"],
-];
-
-Deno.test("startKeyServer() says what is wrong with a request, and tells onAnswer", async () => {
-  const answers: KeyServerAnswer[] = [];
-  await using server = startKeyServer({ port: 0, onAnswer: (answer) => answers.push(answer) });
-  const { port } = server.addr;
-  await send(port, "KEY", "/user/Ada/?some=query");
-  for (const [method, target, status, message] of ANSWERS) {
-    const response = await send(port, method, target);
-    const [head, body] = response.split("\r\n\r\n");
-    assertStringIncludes(head, `HTTP/1.1 ${status} `);
-    assertStringIncludes(body, message);
-    const allow = /\r\nallow: (.*)/.exec(head)?.[1];
-    assertEquals(allow, status !== 405 ? undefined : target.startsWith("/user") ? "KEY" : "PUT");
-    assertEquals(answers.at(-1), { method, target, status, message: body });
-  }
-  assertEquals(answers.length, 1 + ANSWERS.length);
-  assertEquals(answers[0].target, "/user/Ada/?some=query");
+Deno.test("startKeyServer() keeps users of one name at two addresses apart", async () => {
+  await using server = listen();
+  const from = (localAddress: string, wire: string) =>
+    new Promise<string>((resolve, reject) => {
+      const { port } = server.addr;
+      const socket: Socket = connect({ port, host: "127.0.0.1", localAddress }, () => {
+        socket.write(wire);
+      });
+      let received = "";
+      socket.on("data", (data: Uint8Array) => received += text(data));
+      socket.on("close", () => resolve(received));
+      socket.on("error", reject);
+    });
+  const put = (key: string) =>
+    `PUT /key/Ada/${key}/ HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`;
+  const here = bodyOf(await from("127.0.0.2", CLOSING_REQUEST));
+  const there = bodyOf(await from("127.0.0.3", CLOSING_REQUEST));
+  assertStringIncludes(await from("127.0.0.2", put(here)), SUCCESS);
+  assertStringIncludes(await from("127.0.0.3", put(there)), SUCCESS);
+  const stolen = await from("127.0.0.3", put(here));
+  assertStringIncludes(stolen, "this key was issued to `Ada` at another address");
+  assertStringIncludes(await from("127.0.0.4", put(KEY)), "no key was issued to the user `Ada`");
 });
 
 Deno.test("startKeyServer() takes user ids that need percent-encoding", async () => {
-  await using server = startKeyServer({ port: 0 });
-  for (const userId of ["a/b", "é€😀", "%", "\0\r\n", "x".repeat(256)]) {
+  await using server = listen();
+  for (const userId of ["a/b", "é€😀", "%", "\0\r\nx", "x".repeat(256), "C++", "a b"]) {
     using client = new KeyClient({ port: server.addr.port, userId });
     assertEquals((await client.verifyKey(await client.requestKey())).status, 200);
+    const { userId: told } = server.events.findLast((event) => event.type === "answer")!;
+    assertEquals(told, userId);
   }
+  assertEquals(server.remarks(), []);
 });
 
 Deno.test("startKeyServer() forgets the users that were issued a key longest ago", async () => {
@@ -114,10 +231,10 @@ Deno.test("startKeyServer() forgets the users that were issued a key longest ago
   };
   const old = await issue("old");
   await issue("renewed");
+  using client = await Client.to(server);
   for (let n = 0; n < 9_998; n++) {
-    await fetch(`http://127.0.0.1:${port}/user/${n}/`, { method: "KEY" }).then((r) =>
-      r.body?.cancel()
-    );
+    await client.send(`KEY /user/${n}/ HTTP/1.1\r\nHost: a\r\n\r\n`);
+    await client.read(1);
   }
   assertEquals(await statusOf("old", old), 200);
   const renewed = await issue("renewed");
@@ -126,6 +243,489 @@ Deno.test("startKeyServer() forgets the users that were issued a key longest ago
   assertEquals(await statusOf("renewed", renewed), 200);
 });
 
+// ---- Answers
+
+const ANSWERS: [line: string, status: number, message: string, allow: string][] = [
+  ["KEY /user/Ada/", 400, "the version is missing", ""],
+  ["KEY /user/Ada L/ HTTP/1.1", 400, "there is a space in the path: write it as `%20`", ""],
+  ["KEY user/Ada/ HTTP/1.1", 400, "the path begins without a slash", ""],
+  ["KEY /user/<user_id>/ HTTP/1.1", 400, "the placeholder `<user_id>` was left as it is", ""],
+  ["KEY /user// HTTP/1.1", 400, "the user id is empty", ""],
+  [`KEY /user/${"a".repeat(257)}/ HTTP/1.1`, 400, "the user id is longer than 256 bytes", ""],
+  ["KEY /user/%zz/ HTTP/1.1", 400, "`%zz` is no percent-encoding", ""],
+  ["KEY /user/%ff/ HTTP/1.1", 400, "the user id is not UTF-8", ""],
+  ["PUT /key/Ada// HTTP/1.1", 400, "the key is empty", ""],
+  [`PUT /key/Ada/${KEY.slice(9)}/ HTTP/1.1`, 400, "119 of 128 digits", ""],
+  [`PUT /key/Ada/b'${KEY}'/ HTTP/1.1`, 400, "use `key.decode()`", ""],
+  [`PUT /key/Ada/${KEY}/ HTTP/1.1`, 404, "no key was issued to the user `Ada`", ""],
+  ["KEY / HTTP/1.1", 404, "there is no such path", ""],
+  ["KEY /user/Ada HTTP/1.1", 404, "the path does not end in a slash", ""],
+  ["GET /user/Ada/ HTTP/1.1", 405, "this path takes `KEY`", "KEY"],
+  ["key /user/Ada/ HTTP/1.1", 405, "it is `KEY`, in capitals", "KEY"],
+  [`DELETE /key/Ada/${KEY}/ HTTP/1.1`, 405, "this path takes the method `PUT`", "PUT"],
+];
+
+Deno.test.each(ANSWERS)("startKeyServer() answers %s", async (line, status, message, allow) => {
+  await using server = listen();
+  const response = await talk(server, `${line}\r\nHost: a\r\nConnection: close\r\n\r\n`);
+  assertEquals(statusOf(response), status);
+  assertStringIncludes(bodyOf(response), message);
+  assertEquals(/\r\nAllow: (.*)\r\n/.exec(response)?.[1] ?? "", allow);
+  const { remark } = await server.event("remark");
+  assertEquals([remark.status, remark.message], [status, bodyOf(response)]);
+});
+
+Deno.test("startKeyServer() keeps the connection after an answer to a sound request", async () => {
+  await using server = listen();
+  using client = await Client.to(server);
+  for (const line of ["KEY /user/Ada/", "GET /user/Ada/", "KEY /nowhere/", "PUT /key/Ada/x/"]) {
+    await client.send(`${line} HTTP/1.1\r\nHost: a\r\n\r\n`);
+    assertEquals((await client.response()).includes("\r\nConnection:"), false);
+  }
+  await client.send("KEY /user/Ada/ http/1.1\r\nHost: a\r\n\r\n"); // whatever that is
+  assertStringIncludes(await client.read(), "\r\nConnection: close\r\n");
+  assertEquals(server.events.filter(({ type }) => type === "connected").length, 1);
+});
+
+Deno.test("startKeyServer() answers pipelined requests in order", async () => {
+  await using server = listen();
+  using client = await Client.to(server);
+  const users = Array.from({ length: 300 }, (_, n) => `user${n}`);
+  const requests = users.map((user) => `GET /user/${user}/ HTTP/1.1\r\nHost: a\r\n\r\n`);
+  await client.send(requests.join("") + CLOSING_REQUEST);
+  const answers = (await client.read()).split(/(?=HTTP\/1\.1 )/);
+  assertEquals(answers.map(statusOf), [...users.map(() => 405), 200]);
+  const told = server.events.flatMap((event) => event.type === "answer" ? [event.userId] : []);
+  assertEquals(told.slice(-1), ["Ada"]);
+  assertEquals(
+    server.events.filter((event) => event.type === "request").map((event) => text(event.bytes)),
+    [...requests, CLOSING_REQUEST],
+  );
+});
+
+Deno.test("startKeyServer() speaks HTTP/1.0", async () => {
+  await using server = listen();
+  assertStringIncludes(await talk(server, "KEY /user/Ada/ HTTP/1.0\r\n\r\n"), " 200 OK\r\n");
+  using client = await Client.to(server);
+  for (let n = 0; n < 2; n++) {
+    await client.send("KEY /user/Ada/ HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n");
+    assertStringIncludes(await client.response(), "\r\nConnection: keep-alive\r\n");
+  }
+  assertEquals(server.remarks(), []);
+});
+
+Deno.test("startKeyServer() takes the path from the target, whatever Host says", async () => {
+  await using server = listen();
+  const absolute =
+    `KEY http://example.com:1/user/Ada/ HTTP/1.1\r\nHost: b\r\nConnection: close\r\n\r\n`;
+  assertEquals(statusOf(await talk(server, absolute)), 200);
+  assertEquals(server.remarks(), []);
+  const odd = CLOSING_REQUEST.replace("Host: a", "Host: http://127.0.0.1:5000/other/");
+  assertEquals(statusOf(await talk(server, odd)), 200);
+  assertEquals(server.remarks(), ["host-scheme"]);
+});
+
+Deno.test("startKeyServer() answers HEAD without a body", async () => {
+  await using server = listen();
+  const response = await talk(server, CLOSING_REQUEST.replace("KEY", "HEAD"));
+  assertMatch(response, /^HTTP\/1\.1 405 [^]*\r\nContent-Length: [1-9]\d+\r\n[^]*\r\n\r\n$/);
+});
+
+// ---- Bodies
+
+const BODIES: [name: string, fields: string, body: string][] = [
+  ["a length", "Content-Length: 12\r\n", "some\r\n\r\nbody"],
+  ["chunks", "Transfer-Encoding: chunked\r\n", "5;a=b\r\nsome \r\n4\r\nbody\r\n0\r\nA: b\r\n\r\n"],
+];
+
+Deno.test.each(BODIES)(
+  "startKeyServer() reads a body with %s, and goes on",
+  async (_, fields, body) => {
+    await using server = listen();
+    using client = await Client.to(server);
+    const request = KEY_REQUEST.replace("\r\n\r\n", `\r\n${fields}\r\n${body}`);
+    await client.send(request + request);
+    assertEquals(statusOf(await client.response()), 200);
+    for (const byte of request + KEY_REQUEST) await client.send(byte);
+    await server.event("request", (event) => text(event.bytes) === KEY_REQUEST);
+    assertEquals(
+      server.events.flatMap((event) => event.type === "answer" ? [event.status] : []),
+      [200, 200, 200, 200],
+    );
+    assertEquals(server.remarks(), ["body-ignored", "body-ignored", "body-ignored"]);
+  },
+);
+
+Deno.test("startKeyServer() asks for the body of who expects a 100, unless it refuses", async () => {
+  await using server = listen();
+  using client = await Client.to(server);
+  const fields = "Content-Length: 4\r\nExpect: 100-continue\r\n";
+  const head = KEY_REQUEST.replace("\r\n\r\n", `\r\n${fields}\r\n`);
+  await client.send(head);
+  assertEquals(await client.read(25), "HTTP/1.1 100 Continue\r\n\r\n");
+  await client.send("bo");
+  await client.send("dy");
+  assertEquals(statusOf(await client.response()), 200);
+  await client.send(`${head}body`); // which does not wait
+  assertEquals(statusOf(await client.response()), 200);
+  await client.send(head.replace("KEY", "POST"));
+  const refusal = await client.read();
+  assertEquals(statusOf(refusal), 405);
+  assertStringIncludes(refusal, "\r\nConnection: close\r\n");
+  assertEquals(server.remarks(), ["body-ignored", "body-ignored", "wrong-method"]);
+  const statuses = server.events.flatMap((event) => event.type === "answer" ? [event.status] : []);
+  assertEquals(statuses, [100, 200, 200, 405]);
+});
+
+Deno.test("startKeyServer() sends no 100 to a client of HTTP/1.0", async () => {
+  await using server = listen();
+  using client = await Client.to(server);
+  await client.send("KEY /user/Ada/ HTTP/1.0\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n");
+  await delay(20);
+  await client.send("body");
+  assertEquals(statusOf(await client.read()), 200);
+});
+
+Deno.test("startKeyServer() gives one answer to chunks that are too many, however they come", async () => {
+  await using server = listen();
+  const head = KEY_REQUEST.replace("\r\n\r\n", "\r\nTransfer-Encoding: chunked\r\n\r\n");
+  for (const end of ["", "0\r\n\r\n"]) {
+    for (const pause of [0, 10]) {
+      using client = await Client.to(server);
+      await client.send(head);
+      await delay(pause);
+      await client.send(`3e8\r\n${"a".repeat(1000)}\r\n`.repeat(70) + end);
+      const response = await client.read();
+      assertEquals(response.match(/HTTP\/1\.1 .*/g), ["HTTP/1.1 400 Bad Request"]);
+      assertStringIncludes(response, "\r\nConnection: close\r\n");
+    }
+  }
+  assertEquals(server.remarks(), Array(4).fill("too-large"));
+});
+
+const ENDLESS: [name: string, start: string, more: string, message: string][] = [
+  ["head", "KEY /user/Ada/ HTTP/1.1\r\n", "A: b\r\n", "larger than 65536 bytes"],
+  ["line", "KEY /user/", "a", "larger than 65536 bytes"],
+  ["empty lines", "", "\r\n", "larger than 65536 bytes"],
+  [
+    "chunks",
+    KEY_REQUEST.replace("\r\n\r\n", "\r\nTransfer-Encoding: chunked\r\n\r\n"),
+    "1\r\na\r\n",
+    "larger than 65536 bytes",
+  ],
+  [
+    "body",
+    KEY_REQUEST.replace("\r\n\r\n", "\r\nContent-Length: 99999999999\r\n\r\n"),
+    "a",
+    "larger than 65536 bytes",
+  ],
+];
+
+Deno.test.each(ENDLESS)(
+  "startKeyServer() ends a request without end: %s",
+  async (_, start, more, message) => {
+    await using server = listen();
+    using client = await Client.to(server);
+    const sending = client.send(start + more.repeat(500_000 / more.length)).catch(() => {});
+    const response = await client.read();
+    assertEquals(statusOf(response), 400);
+    assertStringIncludes(bodyOf(response), message);
+    await sending;
+    assertEquals(statusOf(await talk(server, CLOSING_REQUEST)), 200);
+  },
+);
+
+// ---- Who waits
+
+Deno.test("startKeyServer() closes an idle connection with a note", async () => {
+  await using server = listen({ idleTimeout: 50 });
+  const start = performance.now();
+  const response = await talk(server, KEY_REQUEST); // which reads to the close
+  assertGreater(performance.now() - start, 45);
+  assertEquals(bodyOf(response).length, 128);
+  const { remark } = await server.event("remark");
+  assertEquals([remark.code, remark.severity], ["idle", "note"]);
+  assertStringIncludes(remark.message, "idle for 0.05 s after the whole answer, so closed");
+  assertStringIncludes(remark.message, "128 bytes of body");
+  assertEquals((await server.event("closed")).by, "server");
+});
+
+Deno.test("startKeyServer() tells of a request that comes too late", async () => {
+  await using server = listen({ idleTimeout: 50 });
+  for (const [first, pause] of [[CLOSING_REQUEST, 0], [CLOSING_REQUEST, 20], [KEY_REQUEST, 80]]) {
+    server.events.length = 0;
+    using client = await Client.to(server);
+    if (pause === 0) await client.send(`${first}${KEY_REQUEST}`);
+    else {
+      await client.send(`${first}`);
+      await delay(Number(pause));
+      await client.send(KEY_REQUEST);
+    }
+    const { remark, bytes } = await server.event("remark", ({ remark }) => remark.code !== "idle");
+    assertEquals([remark.code, text(bytes)], ["late-request", KEY_REQUEST]);
+    assertEquals((await client.read()).match(/HTTP/g)?.length, 1);
+  }
+});
+
+Deno.test("startKeyServer() lets a kept connection idle for 2 s by default", async () => {
+  await using server = listen();
+  using client = await Client.to(server);
+  await client.send(KEY_REQUEST);
+  await client.response();
+  await delay(1000);
+  await client.send(KEY_REQUEST);
+  assertEquals(statusOf(await client.response()), 200);
+  assertEquals(server.remarks(), []);
+});
+
+const UNFINISHED: [name: string, wire: string, code: string, message: string][] = [
+  ["nothing", "", "nothing-sent", "the client connected and sent no byte"],
+  ["half a line", "KEY /user", "no-line-end", "9 bytes came, and the last line has no end"],
+  [
+    "no empty line",
+    "KEY /user/Ada/ HTTP/1.1\r\n",
+    "no-empty-line",
+    "25 bytes came, and no empty line",
+  ],
+  [
+    "half a body",
+    KEY_REQUEST.replace("\r\n\r\n", "\r\nContent-Length: 9\r\n\r\nhalf"),
+    "body-incomplete",
+    "Content-Length says 9 and 4 bytes of body came",
+  ],
+  [
+    "half a chunk",
+    KEY_REQUEST.replace("\r\n\r\n", "\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nhalf"),
+    "chunks-incomplete",
+    "there is no last chunk",
+  ],
+];
+
+Deno.test.each(UNFINISHED)(
+  "startKeyServer() remarks on an unfinished request, and then answers it: %s",
+  async (_, wire, code, message) => {
+    await using server = listen({ idleTimeout: 30 });
+    const start = performance.now();
+    using client = await Client.to(server);
+    await client.send(wire);
+    const { remark, bytes } = await server.event("remark");
+    const early = performance.now() - start;
+    assertGreater(early, 25);
+    assertEquals(server.events.some(({ type }) => type === "answer"), false);
+    assertEquals([remark.code, text(bytes)], [code, wire]);
+    assertStringIncludes(remark.message, message);
+    const response = await client.read();
+    assertGreater(performance.now() - start, 15 * 30 - 5);
+    assertEquals([statusOf(response), bodyOf(response)], [400, remark.message]);
+    const codes = server.remarks();
+    assertEquals(new Set(codes).size, codes.length); // nothing is said twice
+    assertEquals((await server.event("closed")).by, "server");
+  },
+);
+
+Deno.test.each(UNFINISHED)(
+  "startKeyServer() answers who has ended its half of the connection at once: %s",
+  async (_, wire, code, message) => {
+    await using server = listen({ idleTimeout: 60_000 });
+    using client = await Client.to(server);
+    await client.send(wire);
+    await client.conn.closeWrite();
+    const response = await client.read();
+    assertEquals(statusOf(response), 400);
+    assertStringIncludes(bodyOf(response), message);
+    assertEquals(server.remarks()[0], code);
+    assertEquals((await server.event("closed")).by, "client");
+  },
+);
+
+Deno.test("startKeyServer() answers a whole request of who has ended its half", async () => {
+  await using server = listen({ idleTimeout: 60_000 });
+  using client = await Client.to(server);
+  await client.send(KEY_REQUEST);
+  await client.conn.closeWrite();
+  assertEquals(statusOf(await client.read()), 200);
+  assertEquals(server.remarks(), []);
+});
+
+Deno.test("startKeyServer() takes a request that is typed slowly", async () => {
+  await using server = listen({ idleTimeout: 40 });
+  using client = await Client.to(server);
+  for (const line of KEY_REQUEST.split(/(?<=\n)/)) {
+    await client.send(line);
+    await delay(60);
+  }
+  assertEquals(statusOf(await client.response()), 200);
+  assertEquals(server.remarks()[0], "no-empty-line");
+  assertGreater((await server.event("request")).reads, 2);
+});
+
+Deno.test("startKeyServer() ends a request that comes a byte at a time for ever", async () => {
+  await using server = listen({ idleTimeout: 20 });
+  using client = await Client.to(server);
+  const reading = client.read();
+  let isAnswered = false;
+  reading.finally(() => isAnswered = true);
+  while (!isAnswered) {
+    await client.send("a").catch(() => {});
+    await delay(5);
+  }
+  assertEquals(statusOf(await reading), 400);
+});
+
+Deno.test("startKeyServer() gives up a client that does not read its answers", async () => {
+  await using server = listen({ idleTimeout: 20 });
+  using client = await Client.to(server);
+  const sending = client.send(KEY_REQUEST.repeat(200_000)).catch(() => {});
+  const { by } = await server.event("closed");
+  assertEquals(by, "server");
+  await sending;
+});
+
+Deno.test("startKeyServer() does not destroy its answer with a reset", async () => {
+  await using server = listen();
+  for (let n = 0; n < 20; n++) {
+    using client = await Client.to(server);
+    const sending = client.send(`no request\r\n\r\n${"x".repeat(300_000)}`);
+    await delay(5); // the answer is there, and much has come since that nobody asked for
+    const response = await client.read();
+    assertEquals(statusOf(response), 400);
+    assertStringIncludes(bodyOf(response), "the version is missing");
+    await sending;
+  }
+});
+
+Deno.test("startKeyServer() tells of a client that resets the connection", async () => {
+  await using server = listen();
+  const socket: Socket = connect({ port: server.addr.port, host: "127.0.0.1" });
+  socket.write(KEY_REQUEST);
+  await server.event("answer");
+  socket.resetAndDestroy();
+  assertEquals((await server.event("closed")).by, "client");
+  assertEquals(server.remarks(), ["reset"]);
+});
+
+// ---- Events
+
+Deno.test("startKeyServer() tells all that happens, in order", async () => {
+  await using server = listen();
+  const before = Date.now();
+  using client = await Client.to(server);
+  const { port } = client.conn.localAddr as Deno.NetAddr;
+  const request = "PUT /key/Ada/x/ HTTP/1.1\r\n\r\n";
+  await client.send(request);
+  const response = await client.response();
+  client.close();
+  await server.event("closed");
+  const common = { connection: 1, method: "PUT", userId: "Ada" };
+  const message = bodyOf(response);
+  const remark = { severity: "error", status: 400, message, start: 13, end: 14 };
+  const events = server.events.map(({ time, peer, ...event }) => {
+    assert(time >= before && time <= Date.now());
+    assertEquals([peer.hostname, peer.port], ["127.0.0.1", port]);
+    return event;
+  });
+  assertEquals(events.map(({ type }) => type), [
+    "connected",
+    "request",
+    "remark",
+    "remark",
+    "answer",
+    "closed",
+  ]);
+  assertEquals(events[1], { type: "request", bytes: bytes(request), reads: 1, ...common });
+  assertEquals(events[2], {
+    type: "remark",
+    connection: 1,
+    bytes: bytes(request),
+    remark: { code: "key-not-hex", ...remark },
+  } as unknown);
+  const answer = { status: 400, message, bytes: bytes(response), request: bytes(request) };
+  assertEquals(events[4], { type: "answer", ...answer, ...common });
+  assertEquals(events[5], { type: "closed", connection: 1, by: "client" });
+});
+
+Deno.test("startKeyServer() serves on, whatever onEvent throws", async () => {
+  await using server = startKeyServer({
+    port: 0,
+    onEvent() {
+      throw new Error("not the client's problem");
+    },
+  });
+  assertEquals(statusOf(await talk(server, CLOSING_REQUEST)), 200);
+});
+
+// ---- It stays up
+
+Deno.test("startKeyServer() serves others beside many idle connections", async () => {
+  await using server = listen();
+  const idle = await Promise.all(Array.from({ length: 500 }, () => Client.to(server)));
+  const clients = Array.from({ length: 50 }, async (_, n) => {
+    using client = new KeyClient({ port: server.addr.port, userId: `user${n}` });
+    for (let m = 0; m < 10; m++) {
+      assertEquals((await client.verifyKey(await client.requestKey())).ok, true);
+    }
+  });
+  await Promise.all(clients);
+  for (const client of idle) client.close();
+});
+
+Deno.test("startKeyServer() answers or remarks on whatever comes, and goes on", async () => {
+  let seed = 9;
+  const random = (below: number) => {
+    seed = (seed * 1103515245 + 12345) % 2 ** 31;
+    return Math.floor(seed / 2 ** 31 * below);
+  };
+  await using server = listen({ idleTimeout: 5_000 });
+  const pieces = [
+    KEY_REQUEST,
+    CLOSING_REQUEST,
+    "KEY",
+    "PUT",
+    " ",
+    "/",
+    "\r\n",
+    "\n",
+    "\r",
+    ":",
+    "\0",
+  ];
+  pieces.push(
+    "/user/Ada/",
+    `/key/Ada/${KEY}/`,
+    "HTTP/1.1",
+    "Host: a",
+    "Content-Length: 3",
+    "\x16\x03",
+  );
+  pieces.push(
+    "Transfer-Encoding: chunked",
+    "5\r\nabcde\r\n",
+    "0\r\n\r\n",
+    "Expect: 100-continue",
+    "\\r\\n",
+  );
+  for (let round = 0; round < FUZZ_ROUNDS / 4; round++) {
+    let wire = "";
+    for (let n = random(12); n >= 0; n--) {
+      wire += random(4) > 0 ? pieces[random(pieces.length)] : String.fromCharCode(random(256));
+    }
+    server.events.length = 0;
+    using client = await Client.to(server);
+    await client.send(wire);
+    await client.conn.closeWrite();
+    const response = await client.read();
+    await server.event("closed");
+    const isTold = response.length > 0 || server.remarks().length > 0;
+    assert(isTold, `nothing came of ${JSON.stringify(wire)}`);
+    for (const status of response.matchAll(/^HTTP\/1\.1 (\d+)/gm)) {
+      assertStringIncludes("100 200 400 404 405", status[1]);
+    }
+  }
+  assertEquals(statusOf(await talk(server, CLOSING_REQUEST)), 200);
+});
+
+// ---- Start and end
+
 Deno.test("startKeyServer() listens on 127.0.0.1, and stops by its signal", async () => {
   const abort = new AbortController();
   const server = startKeyServer({ port: 0, signal: abort.signal });
@@ -133,4 +733,38 @@ Deno.test("startKeyServer() listens on 127.0.0.1, and stops by its signal", asyn
   abort.abort();
   await server.finished;
   assert(await Deno.connect({ port: server.addr.port }).then(() => false, () => true));
+});
+
+Deno.test("startKeyServer() ends at once by a signal that is aborted", async () => {
+  await startKeyServer({ port: 0, signal: AbortSignal.abort() }).finished;
+});
+
+Deno.test("startKeyServer() refuses a port in use and a time that is none", async () => {
+  await using server = startKeyServer({ port: 0 });
+  const { port } = server.addr;
+  assertThrows(() => startKeyServer({ port }), Deno.errors.AddrInUse);
+  for (const idleTimeout of [0, -1, NaN]) {
+    assertThrows(() => startKeyServer({ port: 0, idleTimeout }), RangeError, "idleTimeout");
+  }
+});
+
+Deno.test("shutdown() waits for no client", async () => {
+  const server = listen();
+  const wires = ["", "KEY /user", KEY_REQUEST, `${KEY_REQUEST}KEY`, "no request\r\n\r\n"];
+  const clients = [];
+  for (const wire of wires) {
+    const client = await Client.to(server);
+    await client.send(wire);
+    clients.push(client);
+  }
+  await server.event("answer", ({ status }) => status === 400);
+  const start = performance.now();
+  await server.shutdown();
+  assertLess(performance.now() - start, 1000);
+  const received = await Promise.all(clients.map((client) => client.read().catch(() => "reset")));
+  assertEquals(received.slice(2).map(statusOf), [200, 200, 400]);
+  assertEquals(server.events.filter(({ type }) => type === "closed").length, wires.length);
+  for (const client of clients) client.close();
+  await server.shutdown(); // is nothing new
+  await server.finished;
 });

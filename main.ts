@@ -19,6 +19,8 @@ import {
   type KeyServerResponse,
   type WireMessage,
 } from "./key_client.ts";
+import type { KeyServer, KeyServerEvent } from "./key_server.ts";
+import type { Remark } from "./request_check.ts";
 
 /**
  * What {@linkcode main} reads and writes, in place of the process's own.
@@ -36,11 +38,21 @@ export interface MainIo {
   /** Where `--put -` reads the key. */
   stdin: { read(p: Uint8Array): Promise<number | null> };
   /** Where results go. */
-  stdout: { writeSync(p: Uint8Array): number; isTerminal(): boolean };
+  stdout: OutputStream;
   /** Where everything else goes. */
-  stderr: { writeSync(p: Uint8Array): number; isTerminal(): boolean };
+  stderr: OutputStream;
   /** Interrupts `--serve`, as Ctrl-C does. */
   signal?: AbortSignal;
+}
+
+/** Where {@linkcode main} writes. */
+export interface OutputStream {
+  /** Writes, and waits until it is done. */
+  writeSync(p: Uint8Array): number;
+  /** Writes; `--serve` does so if it can, so that a reader who is slow stops nobody. */
+  write?(p: Uint8Array): Promise<number>;
+  /** Whether a person may be looking. */
+  isTerminal(): boolean;
 }
 
 const DEFAULTS = { host: "127.0.0.1", port: "5000", user: "User1", timeout: "10" };
@@ -60,7 +72,7 @@ const CONTRADICTIONS: Record<string, string[]> = {
   key: ["put"],
   offline: ["json", "verbose"],
   demo: ["key", "put", "host", "port", "offline"],
-  serve: ["key", "put", "demo", "user", "timeout", "verbose", "json", "offline"],
+  serve: ["key", "put", "demo", "user", "timeout", "offline"],
 };
 
 const HELP = `key_client ${config.version}: a client for the key server exercise
@@ -81,7 +93,8 @@ Usage: key_client [OPTIONS]       all four stages: prints key and message
       --json                      prints one JSON object instead
       --offline                   prints the request, and sends nothing
       --demo                      converses with a practice server of its own
-      --serve                     is the practice server, until Ctrl-C
+      --serve                     is the practice server, until Ctrl-C; with -v
+                                  shows the wire, with --json a line an event
   -h, --help    -V, --version
 Exit status: 0 done, 1 no usable answer, 2 usage, 3 answer not 2xx, 4 4xx, 5 5xx
 Examples: key_client --host 192.0.2.7 --user Ada -v
@@ -206,7 +219,7 @@ function parseFlags(args: string[]): Flags {
     mode: modes.find((mode) => given.has(mode)) ?? "all",
     put: given.get("put") ?? "",
     host,
-    port: parsePort(port),
+    port: parsePort(port, given.has("serve") ? 0 : 1),
     user,
     timeout: parseTimeout(timeout),
     verbose: given.has("verbose"),
@@ -224,10 +237,10 @@ function joinValues(words: string[]): string[] {
   });
 }
 
-function parsePort(text: string): number {
+function parsePort(text: string, least: number): number {
   const port = /^\d+$/.test(text) ? Number(text) : NaN;
-  if (port >= 1 && port <= 65535) return port;
-  throw new UsageError(`Cannot use --port ${JSON.stringify(text)}: it must be 1 to 65535`);
+  if (port >= least && port <= 65535) return port;
+  throw new UsageError(`Cannot use --port ${JSON.stringify(text)}: it must be ${least} to 65535`);
 }
 
 /** Seconds to milliseconds. */
@@ -364,7 +377,7 @@ async function readKey(put: string, io: MainIo): Promise<Uint8Array | string> {
 
 // ---- The practice server
 
-async function serve({ host, port }: Flags, io: MainIo): Promise<number> {
+async function serve({ host, port, json, verbose }: Flags, io: MainIo): Promise<number> {
   const { startKeyServer } = await import("./key_server.ts");
   const interrupted = Promise.withResolvers<void>();
   const interrupt = () => {
@@ -372,31 +385,325 @@ async function serve({ host, port }: Flags, io: MainIo): Promise<number> {
     Deno.removeSignalListener("SIGINT", interrupt);
     interrupted.resolve();
   };
-  let server: Deno.HttpServer<Deno.NetAddr>;
+  const [out, log] = [new Log(io.stdout), new Log(io.stderr)];
+  const table = new UserTable();
+  const show = json ? (event: KeyServerEvent) => out.print(eventLine(event)) : logger(log, verbose);
+  const onEvent = (event: KeyServerEvent) => {
+    table.add(event);
+    show(event);
+  };
+  let server: KeyServer;
   try {
-    server = startKeyServer({
-      hostname: host,
-      port,
-      onAnswer({ method, target, status, message }) {
-        const reason = status < 400 ? "" : `  ${message}`;
-        print(io.stderr, shown(io.stderr, `${method} ${target} ${status}${reason}\n`));
-      },
-    });
+    server = startKeyServer({ hostname: host, port, onEvent });
   } catch (error) {
     const reason = error instanceof Deno.errors.AddrInUse
       ? "the port is in use, choose another one with --port"
       : error instanceof Error
       ? error.message
       : String(error);
-    complain(io, `Cannot listen on ${host}:${port}: ${reason}`);
+    complain(io, `Cannot listen on ${authority(host, port)}: ${reason}`);
     return 1;
   }
   Deno.addSignalListener("SIGINT", interrupt);
   io.signal?.addEventListener("abort", interrupt, { once: true });
-  complain(io, `practice server on ${host}:${port}, Ctrl-C ends it`);
+  if (io.signal?.aborted) interrupt();
+  const { hostname, port: actualPort } = server.addr;
+  if (json) {
+    out.print(jsonLine({ event: "listening", host: hostname, port: actualPort }));
+  }
+  log.print(`key_client: listening on ${authority(hostname, actualPort)}, Ctrl-C ends it\n`);
   await interrupted.promise;
   await server.shutdown();
+  if (json) out.print(jsonLine({ event: "users", users: table.rows() }));
+  else log.print(table.format());
+  await Promise.all([out.end(), log.end()]);
   return 130;
+}
+
+/** Host and port as they stand in a URL. */
+function authority(host: string, port: number): string {
+  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+/** Writes without ever waiting for who reads: what is too much is dropped, and counted. */
+class Log {
+  readonly isColored: boolean;
+  #stream: OutputStream;
+  #waiting: string[] = [];
+  #dropped = 0;
+  #writing: Promise<void> | undefined = undefined;
+
+  constructor(stream: OutputStream) {
+    this.#stream = stream;
+    this.isColored = stream.isTerminal() && !Deno.noColor;
+  }
+
+  print(text: string): void {
+    if (this.#waiting.length >= MAX_WAITING_PRINTS) this.#dropped++;
+    else this.#waiting.push(text);
+    this.#writing ??= this.#write();
+  }
+
+  /** Waits a moment for what was printed last. */
+  async end(): Promise<void> {
+    const moment = Promise.withResolvers<void>();
+    const timer = setTimeout(moment.resolve, 200);
+    await Promise.race([this.#writing, moment.promise]);
+    clearTimeout(timer);
+  }
+
+  async #write(): Promise<void> {
+    while (this.#waiting.length > 0) {
+      const lost = this.#dropped > 0 ? `(${this.#dropped} entries were not read in time)\n` : "";
+      const bytes = ENCODER.encode(lost + this.#waiting.join(""));
+      this.#waiting = [];
+      this.#dropped = 0;
+      try {
+        for (let sent = 0; sent < bytes.length;) {
+          const rest = bytes.subarray(sent);
+          sent += await (this.#stream.write?.(rest) ?? this.#stream.writeSync(rest));
+        }
+      } catch {
+        return; // nobody reads it any more, and so #writing stays as it is: nothing is written
+      }
+    }
+    this.#writing = undefined;
+  }
+}
+
+/** Shows what happens: a line for each request, and what there is to say about it. */
+function logger(log: Log, isVerbose: boolean): (event: KeyServerEvent) => void {
+  const paint = (code: number, text: string) =>
+    log.isColored ? `\x1b[${code}m${text}\x1b[0m` : text;
+  const answered = new Map<number, { reads: number; remarks: Remark[] }>(); // about to be
+  let unfinished = 0; // the connection that the last line is about, if it is about no answer
+
+  const head = ({ time, peer }: KeyServerEvent) =>
+    `${new Date(time).toTimeString().slice(0, 8)} ${authority(peer.hostname, peer.port)}  `;
+  const remarkLines = ({ severity, message, start, end }: Remark, bytes: Uint8Array) => {
+    const color = { error: 31, warning: 33, note: 36 }[severity];
+    const lines = excerpt(bytes, start, end, isVerbose);
+    const caret = lines.pop();
+    return `  ${paint(color, severity)}: ${message}\n` +
+      lines.map((line) => `    ${line}\n`).join("") +
+      (caret === undefined ? "" : `    ${paint(color, caret)}\n`);
+  };
+  return (event) => {
+    let text = "";
+    switch (event.type) {
+      case "connected":
+        if (isVerbose) text = `${head(event)}connected\n`;
+        break;
+      case "request":
+        answered.set(event.connection, { reads: event.reads, remarks: [] });
+        break;
+      case "remark": {
+        const request = answered.get(event.connection);
+        if (request) {
+          request.remarks.push(event.remark);
+          break;
+        }
+        if (unfinished !== event.connection) {
+          const isRequest = event.remark.severity !== "note";
+          text = `${head(event)}${requestLine(event.bytes)}${isRequest ? "  unfinished" : ""}\n`;
+          if (isVerbose && isRequest) text += wireLines(">", event.bytes);
+        }
+        log.print(text + remarkLines(event.remark, event.bytes));
+        unfinished = event.connection;
+        return;
+      }
+      case "answer": {
+        const { status, request, bytes } = event;
+        if (status === 100) { // the answer itself is still to come
+          if (isVerbose) text = `${head(event)}${requestLine(request)}\n${wireLines("<", bytes)}`;
+          break;
+        }
+        const color = status < 400 ? 32 : 31;
+        text = `${head(event)}${requestLine(request)}  ${paint(color, `${status}`)}\n`;
+        const { reads, remarks } = answered.get(event.connection)!;
+        if (isVerbose) {
+          const pieces = reads === 1 ? "in one read" : `in ${reads} reads`;
+          text += `${wireLines(">", request)}   (${request.length} bytes, ${pieces})\n`;
+        }
+        for (const remark of remarks) text += remarkLines(remark, request);
+        if (isVerbose) text += wireLines("<", bytes);
+        answered.delete(event.connection);
+        break;
+      }
+      case "closed":
+        answered.delete(event.connection);
+        if (isVerbose) text = `${head(event)}closed by the ${event.by}\n`;
+    }
+    if (text === "") return;
+    unfinished = 0;
+    log.print(text);
+  };
+}
+/** The first line of a request, as the log has it. */
+function requestLine(request: Uint8Array): string {
+  const start = Math.max(0, request.findIndex((byte) => byte !== 0x0d && byte !== 0x0a));
+  const line = request.subarray(start, start + 1024);
+  const end = line.findIndex((byte) => byte === 0x0d || byte === 0x0a);
+  const text = visible(line.subarray(0, end < 0 ? line.length : end), false).join("");
+  return cut(text || "(nothing)", 100);
+}
+
+/** The line of a request that a remark is about, and carets under what it is about. */
+function excerpt(request: Uint8Array, start: number, end: number, isVerbose: boolean): string[] {
+  const lineStart = start === 0 ? 0 : request.lastIndexOf(LF, start - 1) + 1;
+  const lineEnd = request.indexOf(LF, start) + 1 || request.length;
+  const line = visible(request.subarray(lineStart, lineEnd), isVerbose);
+  const isEmpty = line.every((char) => char === "\\r" || char === "\\n");
+  if (start === 0 && end === 0 || start === end && isEmpty) return [];
+  const before = line.slice(0, start - lineStart).join("");
+  const marked = line.slice(start - lineStart, end - lineStart).join("");
+  const from = Math.max(0, before.length - 60); // a long line is cut on both sides
+  const shown = (from > 0 ? "..." : "") + line.join("").slice(from);
+  const width = Math.min(Math.max(1, marked.length), Math.max(1, before.length - from + 100));
+  const indent = before.length - from + (from > 0 ? 3 : 0);
+  return [cut(shown, 100), " ".repeat(indent) + "^".repeat(Math.min(width, 100 - indent))];
+}
+
+/** The wire, a line each, with its line ends. */
+function wireLines(arrow: string, bytes: Uint8Array): string {
+  const more = bytes.length - MAX_SHOWN_BODY;
+  let text = "";
+  for (let at = 0; at < bytes.length && at < MAX_SHOWN_BODY;) {
+    const end = bytes.indexOf(LF, at) + 1 || bytes.length;
+    text += `   ${arrow} ${
+      visible(bytes.subarray(at, Math.min(end, MAX_SHOWN_BODY)), true).join("")
+    }\n`;
+    at = end;
+  }
+  return more > 0 ? `${text}   (${more} more bytes)\n` : text;
+}
+
+/** Each byte as ASCII that moves no terminal; the middle of a key is left out unless all is wanted. */
+function visible(bytes: Uint8Array, isWhole: boolean): string[] {
+  const chars = Array.from(bytes, (byte) => {
+    const escape = { 0x09: "\\t", 0x0a: "\\n", 0x0d: "\\r", 0x5c: "\\\\" }[byte];
+    if (escape) return escape;
+    const isPrintable = byte >= 0x20 && byte < 0x7f;
+    return isPrintable ? String.fromCharCode(byte) : `\\x${byte.toString(16).padStart(2, "0")}`;
+  });
+  if (isWhole) return chars;
+  let digits = 0;
+  for (let at = 0; at <= chars.length; at++) {
+    if (/^[\da-fA-F]$/.test(chars[at] ?? "")) {
+      digits++;
+      continue;
+    }
+    if (digits >= 32) chars.fill("", at - digits + 6, at - 4)[at - digits + 6] = "...";
+    digits = 0;
+  }
+  return chars;
+}
+
+function cut(text: string, width: number): string {
+  return text.length > width ? `${text.slice(0, width - 3)}...` : text;
+}
+
+interface UserRow {
+  /** `null` for requests that name nobody. */
+  user: string | null;
+  address: string;
+  asked: number;
+  verified: number;
+  errors: number;
+  remark: string | null;
+}
+
+/** What became of each user, for who runs the exercise. */
+class UserTable {
+  #rows = new Map<string, UserRow>();
+  #remarks = new Map<number, string>(); // of connections, the first of the next answer
+
+  add(event: KeyServerEvent): void {
+    const { connection, peer } = event;
+    const remark = this.#remarks.get(connection);
+    if (event.type === "remark" && event.remark.severity !== "note") {
+      if (remark === undefined) this.#remarks.set(connection, event.remark.message);
+    } else if (event.type === "answer" && event.status >= 200) {
+      const row = this.#row(event.userId ?? null, peer.hostname);
+      if (event.status >= 400) row.errors++;
+      else if (event.method === "KEY") row.asked++;
+      else row.verified++;
+      row.remark = remark ?? row.remark;
+      this.#remarks.delete(connection);
+    } else if (event.type === "closed" && remark !== undefined) { // and was never answered
+      const row = this.#row(null, peer.hostname);
+      row.errors++;
+      row.remark = remark;
+      this.#remarks.delete(connection);
+    }
+  }
+
+  rows(): UserRow[] {
+    return [...this.#rows.values()];
+  }
+
+  format(): string {
+    const head = ["user", "address", "asked", "verified", "errors", "last remark"];
+    const rows = this.rows().slice(-MAX_SHOWN_USERS).map((row) => [
+      cut(row.user === null ? "-" : escapeControls(row.user.replace(/[\t\r\n]/g, "?")), 24),
+      row.address,
+      ...[row.asked, row.verified, row.errors].map(String),
+      cut((row.remark ?? "").replace(/[:;] .*/s, ""), 60), // the fact, without cause and cure
+    ]);
+    if (rows.length === 0) return "key_client: nobody came\n";
+    const widths = head.map((name, at) =>
+      Math.max(name.length, ...rows.map((row) => row[at].length))
+    );
+    const lines = [head, ...rows].map((row) =>
+      row.map((cell, at) => at > 1 && at < 5 ? cell.padStart(widths[at]) : cell.padEnd(widths[at]))
+        .join("  ").trimEnd()
+    );
+    const more = this.#rows.size - rows.length;
+    if (more > 0) lines.push(`(and ${more} users more)`);
+    return `\n${lines.join("\n")}\n`;
+  }
+
+  #row(user: string | null, address: string): UserRow {
+    const name = JSON.stringify([user, address]);
+    const row = this.#rows.get(name) ??
+      { user, address, asked: 0, verified: 0, errors: 0, remark: null };
+    this.#rows.delete(name); // who came last is last
+    this.#rows.set(name, row);
+    if (this.#rows.size > MAX_USERS) this.#rows.delete(this.#rows.keys().next().value!);
+    return row;
+  }
+}
+
+/** An event as one JSON object on a line; bytes become characters, as ISO 8859-1 has it. */
+function eventLine(event: KeyServerEvent): string {
+  const { type, connection, peer, time } = event;
+  const common = {
+    event: type,
+    connection,
+    peer: authority(peer.hostname, peer.port),
+    time: new Date(time).toISOString(),
+  };
+  switch (event.type) {
+    case "request": {
+      const { method, userId, reads, bytes } = event;
+      return jsonLine({ ...common, method, user: userId ?? null, reads, wire: latin1(bytes) });
+    }
+    case "remark":
+      return jsonLine({ ...common, ...event.remark });
+    case "answer": {
+      const { method, userId, status, message, bytes } = event;
+      const user = userId ?? null;
+      return jsonLine({ ...common, method, user, status, message, wire: latin1(bytes) });
+    }
+    case "closed":
+      return jsonLine({ ...common, by: event.by });
+    default:
+      return jsonLine(common);
+  }
+}
+
+function latin1(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
 }
 
 // ---- Output
@@ -405,6 +712,10 @@ const ENCODER = new TextEncoder();
 const DECODER = new TextDecoder("utf-8", { ignoreBOM: true }); // keeps a BOM
 const MAX_STDIN_SIZE = 4096; // bytes, a key has 128
 const MAX_SHOWN_BODY = 4096; // bytes
+const MAX_WAITING_PRINTS = 10_000; // of a log that is not read as fast as it is written
+const MAX_USERS = 10_000; // that the server's table knows
+const MAX_SHOWN_USERS = 200;
+const LF = 0x0a;
 
 /** Shows messages as the map does, with the wire beneath. */
 function transcriber({ stderr }: MainIo): (message: WireMessage) => void {
@@ -448,12 +759,24 @@ function complain(io: MainIo, message: string): void {
 function printJson(io: MainIo, values: Record<string, unknown>): void {
   const names = ["exit", "host", "port", "user", "key", "status", "message", "error", "ms"];
   const object = Object.fromEntries(names.map((name) => [name, values[name] ?? null]));
-  print(io.stdout, `${JSON.stringify(object)}\n`);
+  print(io.stdout, jsonLine(object));
+}
+
+/** A line of JSON that can move no terminal: what might is an escape, which means the same. */
+function jsonLine(value: unknown): string {
+  const json = JSON.stringify(value).replace(
+    /[\x7f-\x9f\p{Bidi_Control}\u2028\u2029]/gu,
+    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+  return `${json}\n`;
 }
 
 /** Makes control characters visible where they could drive somebody's terminal. */
 function shown(stream: MainIo["stdout"], text: string): string {
-  if (!stream.isTerminal()) return text;
+  return stream.isTerminal() ? escapeControls(text) : text;
+}
+
+function escapeControls(text: string): string {
   return text.replace(
     /(?!\t|\r?\n)[\p{Cc}\p{Bidi_Control}\u2028\u2029]/gu,
     (char) => `\\u{${char.codePointAt(0)!.toString(16)}}`,

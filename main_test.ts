@@ -183,7 +183,7 @@ Deno.test("main() --demo shows the conversation with a server of its own", async
   const port = /^key_client: practice server on 127\.0\.0\.1:(\d+)\n/.exec(stderr)?.[1];
   const key = stdout.slice(0, 128);
   const shown = stderr.replace(/.*\n/, "").replace(/\d+\.\d ms$/gm, "# ms").replace(
-    /date: .*/g,
+    /Date: .*/g,
     "",
   );
   assertEquals(
@@ -196,8 +196,8 @@ Deno.test("main() --demo shows the conversation with a server of its own", async
    >
 2. CLIENT ◀── SERVER   HTTP/1.1 200 OK   # ms
    < HTTP/1.1 200 OK
-   < content-type: text/plain; charset=utf-8
-   < content-length: 128
+   < Content-Type: text/plain; charset=utf-8
+   < Content-Length: 128
    <${" "}
    <
    < ${key}
@@ -210,8 +210,8 @@ Deno.test("main() --demo shows the conversation with a server of its own", async
    >
 4. CLIENT ◀── SERVER   HTTP/1.1 200 OK   # ms
    < HTTP/1.1 200 OK
-   < content-type: text/plain; charset=utf-8
-   < content-length: 25
+   < Content-Type: text/plain; charset=utf-8
+   < Content-Length: 25
    <${" "}
    <
    < Success: the key is right
@@ -307,7 +307,9 @@ Deno.test("main() --json prints one object, whatever happens", async () => {
       exit: 4,
       port: server.addr.port,
       status: 400,
-      message: "The key is wrong: it is not the one last issued to this user",
+      message:
+        "the key is wrong: 128 digits, but not those that were issued to the user `User1`; " +
+        "send them just as they came",
       error: { code: "refused", message: "The server answered with status 400" },
     }],
     [["-p", missing.port], {
@@ -490,40 +492,297 @@ Deno.test("main() ends quietly if standard output is closed", async () => {
 
 // ---- --serve
 
-Deno.test("main() --serve is a practice server until it is interrupted", async () => {
-  const port = freePort();
+/** Runs --serve until the end of the block, or until it is stopped. */
+async function serving(args: string[], streams: Streams = {}) {
   const abort = new AbortController();
-  const listening = Promise.withResolvers<void>();
-  const serving = run(["--serve", "--port", port], {
+  const listening = Promise.withResolvers<string>();
+  const running = run(["--serve", "--port", "0", ...args], {
+    ...streams,
     signal: abort.signal,
-    onStderr: () => listening.resolve(),
+    onStderr(text) {
+      const port = /^key_client: listening on 127\.0\.0\.1:(\d+), Ctrl-C ends it\n/.exec(text)?.[1];
+      if (port) listening.resolve(port);
+      streams.onStderr?.(text);
+    },
   });
-  await listening.promise;
-  const key = await run(["-p", port]);
-  assertEquals(key.exit, 0);
-  assertEquals((await run(["-p", port, "--put", "abc"])).exit, 4);
+  const stop = () => {
+    abort.abort();
+    return running;
+  };
+  const port = await listening.promise;
+  return { port, stop, [Symbol.asyncDispose]: () => stop().then(() => {}) };
+}
 
-  const inUse = await run(["--serve", "--port", port]);
-  assertEquals(inUse, {
-    exit: 1,
-    stdout: "",
-    stderr: `key_client: Cannot listen on 127.0.0.1:${port}: the port is in use, ` +
-      "choose another one with --port\n",
-  });
+/** Sends this, and reads to the close. */
+async function send(port: string, wire: string, isAll = true): Promise<string> {
+  using conn = await Deno.connect({ port: Number(port) });
+  await conn.write(Uint8Array.from(wire, (char) => char.charCodeAt(0)));
+  if (isAll) await conn.closeWrite();
+  return await new Response(conn.readable).text();
+}
 
-  abort.abort();
-  const { exit, stdout, stderr } = await serving;
-  assertEquals({ exit, stdout }, { exit: 130, stdout: "" });
+/** The log without what is another one each time. */
+function timeless(log: string): string {
+  return log.replace(/\d\d:\d\d:\d\d 127\.0\.0\.1:\d+/g, "TIME PEER").replace(
+    /Date: .*GMT/g,
+    "DATE",
+  )
+    .replace(/127\.0\.0\.1:\d+/g, "HOST");
+}
+
+Deno.test("main() --serve logs each request with what is wrong, and tells of the users", async () => {
+  await using server = await serving([]);
+  const { port } = server;
+  const { stdout } = await run(["-p", port, "-uAda"]);
+  const key = stdout.slice(0, 128);
+  await send(port, "KEY /user/Ada L/ HTTP/1.1\r\n\r\n");
+  await send(port, `PUT /key/Ada/${key}x/ HTTP/1.1\r\nHost: a\r\n\r\n`);
+  await send(port, `PUT /key/Ada/${"é".repeat(90)}%zz/ HTTP/1.1\r\nHost: a\r\n\r\n`);
+  await send(port, "GET /user/Ada/ HTTP/1.1\r\nHost: a\r\n\r\n");
+  await send(port, "KEY /user/B%0Aob/ HTTP/1.1\nHost: a\n\n");
+  const { exit, stdout: out, stderr } = await server.stop();
+  assertEquals({ exit, stdout: out }, { exit: 130, stdout: "" });
+  const short = `${key.slice(0, 6)}...${key.slice(-4)}`;
   assertEquals(
-    stderr,
-    `key_client: practice server on 127.0.0.1:${port}, Ctrl-C ends it\n` +
-      "KEY /user/User1/ 200\n" +
-      `PUT /key/User1/${key.stdout.slice(0, 128)}/ 200\n` +
-      "PUT /key/User1/abc/ 400  The key is not 128 hex digits: send it just as you got it\n",
+    timeless(stderr),
+    `key_client: listening on HOST, Ctrl-C ends it
+TIME PEER  KEY /user/Ada/ HTTP/1.1  200
+TIME PEER  PUT /key/Ada/${short}/ HTTP/1.1  200
+TIME PEER  KEY /user/Ada L/ HTTP/1.1  400
+  error: there is a space in the path: write it as \`%20\` (in Python: \`urllib.parse.quote(user_id, safe='')\`)
+    KEY /user/Ada L/ HTTP/1.1\\r\\n
+                 ^
+  warning: no Host field: HTTP/1.1 requires one (RFC 9112 section 3.2), many servers refuse the request; add \`Host: HOST\\r\\n\`
+TIME PEER  PUT /key/Ada/${short}x/ HTTP/1.1  400
+  error: \`x\` is no hex digit: a key is 128 of 0-9 and a-f, sent just as it came
+    PUT /key/Ada/${short}x/ HTTP/1.1\\r\\n
+                              ^
+TIME PEER  PUT /key/Ada/${"\\xe9".repeat(21)}...  400
+  error: \`%zz\` is no percent-encoding: behind a \`%\` stand two hex digits; a percent sign itself is \`%25\`
+    ...${"\\xe9".repeat(15)}%zz/ HTTP/1.1\\r\\n
+       ${" ".repeat(60)}^^^
+TIME PEER  GET /user/Ada/ HTTP/1.1  405
+  error: \`GET\` is what a browser or a library sends unless it is told otherwise: this path takes \`KEY\` (curl: \`-X KEY\`; requests: \`requests.request("KEY", url)\`)
+    GET /user/Ada/ HTTP/1.1\\r\\n
+    ^^^
+TIME PEER  KEY /user/B%0Aob/ HTTP/1.1  200
+  warning: this line ends in LF (\`\\n\`) alone: write \`\\r\\n\`, many servers refuse the request
+    KEY /user/B%0Aob/ HTTP/1.1\\n
+                              ^^
+
+user  address    asked  verified  errors  last remark
+-     127.0.0.1      0         0       2  \`%zz\` is no percent-encoding
+Ada   127.0.0.1      1         1       2  \`GET\` is what a browser or a library sends unless it is t...
+B?ob  127.0.0.1      1         0       0  this line ends in LF (\`\\n\`) alone
+`,
   );
 });
 
+Deno.test("main() --serve --verbose shows the wire, how it came, and who ended it", async () => {
+  await using server = await serving(["-v"]);
+  {
+    using conn = await Deno.connect({ port: Number(server.port) });
+    for (
+      const piece of ["KEY /user/", "Ada/ HTTP/1.1\r\nConnection: close\r\n", "Host: a\r\n\r\n"]
+    ) {
+      await conn.write(new TextEncoder().encode(piece));
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    await new Response(conn.readable).text();
+  }
+  await send(server.port, "KEY /user");
+  const { stderr } = await server.stop();
+  const key = /< ([\da-f]{128})\n/.exec(stderr)?.[1];
+  assertEquals(
+    timeless(stderr).replace(/\nuser[^]*/, ""),
+    `key_client: listening on HOST, Ctrl-C ends it
+TIME PEER  connected
+TIME PEER  KEY /user/Ada/ HTTP/1.1  200
+   > KEY /user/Ada/ HTTP/1.1\\r\\n
+   > Connection: close\\r\\n
+   > Host: a\\r\\n
+   > \\r\\n
+   (55 bytes, in 3 reads)
+   < HTTP/1.1 200 OK\\r\\n
+   < Content-Type: text/plain; charset=utf-8\\r\\n
+   < Content-Length: 128\\r\\n
+   < DATE\\r\\n
+   < Connection: close\\r\\n
+   < \\r\\n
+   < ${key}
+TIME PEER  closed by the server
+TIME PEER  connected
+TIME PEER  KEY /user  400
+   > KEY /user
+   (9 bytes, in one read)
+  error: 9 bytes came, and the last line has no end: each line ends in \`\\r\\n\`, and an empty line ends the head, so its last bytes are \`\\r\\n\\r\\n\`
+    KEY /user
+             ^
+   < HTTP/1.1 400 Bad Request\\r\\n
+   < Content-Type: text/plain; charset=utf-8\\r\\n
+   < Content-Length: 135\\r\\n
+   < DATE\\r\\n
+   < Connection: close\\r\\n
+   < \\r\\n
+   < 9 bytes came, and the last line has no end: each line ends in \`\\\\r\\\\n\`, and an empty line ends the head, so its last bytes are \`\\\\r\\\\n\\\\r\\\\n\`
+TIME PEER  closed by the client
+`,
+  );
+});
+
+Deno.test("main() --serve says at once what an unfinished request lacks, and why it closes", async () => {
+  const seen = Promise.withResolvers<void>();
+  const onStderr = (text: string) => {
+    if (text.includes("unfinished") && text.includes("idle for 2 s")) seen.resolve();
+  };
+  await using server = await serving([], { onStderr });
+  using unfinished = await Deno.connect({ port: Number(server.port) });
+  await unfinished.write(new TextEncoder().encode("KEY /user/Ada/ HTTP/1.1\nHost: a\n"));
+  using idle = await Deno.connect({ port: Number(server.port) });
+  await idle.write(new TextEncoder().encode("KEY /user/Ada/ HTTP/1.1\r\nHost: a\r\n\r\n"));
+  await seen.promise;
+  const { stderr } = await server.stop();
+  assertStringIncludes(
+    timeless(stderr),
+    `TIME PEER  KEY /user/Ada/ HTTP/1.1  unfinished
+  error: 32 bytes came, and no empty line yet: end the head with \`\\r\\n\\r\\n\`, one for the last line and one for the empty line
+  warning: this line ends in LF`,
+  );
+  assertStringIncludes(
+    timeless(stderr),
+    "TIME PEER  KEY /user/Ada/ HTTP/1.1\n  note: idle for 2 s after the whole answer, so closed; if your client",
+  );
+  assertMatch(stderr, /-  +127\.0\.0\.1 +0 +0 +1 {2}32 bytes came, and no empty line yet\n/);
+});
+
+Deno.test("main() --serve --json prints a line for each event, and the users", async () => {
+  await using server = await serving(["--json"]);
+  await send(server.port, "KEY /user/\x9b/ HTTP/1.0\r\n\r\n", false);
+  const { exit, stdout, stderr } = await server.stop();
+  assertEquals(exit, 130);
+  assertEquals(timeless(stderr), "key_client: listening on HOST, Ctrl-C ends it\n");
+  assertEquals(stdout.includes("\x9b"), false); // it is an escape
+  const lines = stdout.trimEnd().split("\n").map((line) => JSON.parse(line));
+  const { peer, time } = lines[1];
+  assertMatch(peer, /^127\.0\.0\.1:\d+$/);
+  assertMatch(time, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
+  const common = { connection: 1, peer };
+  const message = "the user id is not UTF-8 when percent-decoded: encode it as UTF-8 first, " +
+    "as \`urllib.parse.quote()\` does";
+  assertEquals(
+    lines.map(({ time: _, ...line }) => line),
+    [
+      { event: "listening", host: "127.0.0.1", port: Number(server.port) },
+      { event: "connected", ...common },
+      {
+        event: "request",
+        ...common,
+        method: "KEY",
+        user: null,
+        reads: 1,
+        wire: "KEY /user/\x9b/ HTTP/1.0\r\n\r\n",
+      },
+      {
+        event: "remark",
+        ...common,
+        code: "user-not-utf-8",
+        severity: "error",
+        status: 400,
+        message,
+        start: 10,
+        end: 11,
+      },
+      { event: "remark", ...common, ...lines[4], time: undefined },
+      {
+        event: "answer",
+        ...common,
+        method: "KEY",
+        user: null,
+        status: 400,
+        message,
+        wire: lines[5].wire,
+      },
+      { event: "closed", ...common, by: "server" },
+      {
+        event: "users",
+        users: [{
+          user: null,
+          address: "127.0.0.1",
+          asked: 0,
+          verified: 0,
+          errors: 1,
+          remark: message,
+        }],
+      },
+    ].map((line) => JSON.parse(JSON.stringify(line))),
+  );
+  assertStringIncludes(lines[5].wire, `\r\n\r\n${message}`);
+});
+
+Deno.test("main() --serve shows nothing on a terminal that could move it", async () => {
+  await using server = await serving(["-v"], { terminal: true });
+  const nasty = "\x1b[2J\x9b\u202e\x07".replace("\u202e", "\xe2\x80\xae");
+  await send(server.port, `KEY /user/${nasty}/ HTTP/1.1\r\nHost: ${nasty}\r\n\r\n`);
+  await send(server.port, `KEY /user/${encodeURIComponent("\x1b[2J\u202e")}/ HTTP/1.1\r\n\r\n`);
+  await send(server.port, `${nasty}: ${nasty}\r\n\r\n`);
+  const { stderr } = await server.stop();
+  assertEquals(stderr.replaceAll("\x1b[", "").match(/[^\x20-\x7e\n]/g), null);
+});
+
+Deno.test("main() --serve serves on when nobody reads its log", async () => {
+  for (const args of [[], ["-v"], ["--json"]]) {
+    const abort = new AbortController();
+    const listening = Promise.withResolvers<string>();
+    const gone = {
+      isTerminal: () => false,
+      writeSync(p: Uint8Array): number {
+        const port = /listening on 127\.0\.0\.1:(\d+)/.exec(decoder.decode(p))?.[1];
+        if (port) listening.resolve(port);
+        throw new Deno.errors.BrokenPipe("Broken pipe (os error 32)");
+      },
+    };
+    const io = { stdin: Deno.stdin, stdout: gone, stderr: gone, signal: abort.signal };
+    const serving = main(["--serve", "--port", "0", ...args], io);
+    const port = await listening.promise;
+    for (let n = 0; n < 3; n++) assertEquals((await run(["-p", port])).exit, 0);
+    abort.abort();
+    assertEquals(await serving, 130);
+  }
+});
+
+Deno.test("main() --serve waits for nobody who reads its log slowly", async () => {
+  const abort = new AbortController();
+  const listening = Promise.withResolvers<string>();
+  const stuck = {
+    isTerminal: () => false,
+    writeSync: () => 0,
+    write(p: Uint8Array): Promise<number> {
+      const port = /listening on 127\.0\.0\.1:(\d+)/.exec(decoder.decode(p))?.[1];
+      if (port) listening.resolve(port);
+      return new Promise(() => {}); // never done
+    },
+  };
+  const io = { stdin: Deno.stdin, stdout: stuck, stderr: stuck, signal: abort.signal };
+  const serving = main(["--serve", "--port", "0"], io);
+  const port = await listening.promise;
+  for (let n = 0; n < 3; n++) assertEquals((await run(["-p", port])).exit, 0);
+  abort.abort();
+  assertEquals(await serving, 130);
+});
+
+Deno.test("main() --serve does not start if it is interrupted before", async () => {
+  const { exit } = await run(["--serve", "--port", "0"], { signal: AbortSignal.abort() });
+  assertEquals(exit, 130);
+});
+
 Deno.test("main() --serve says why it cannot listen", async () => {
+  await using server = await serving([]);
+  assertEquals(await run(["--serve", "--port", server.port]), {
+    exit: 1,
+    stdout: "",
+    stderr: `key_client: Cannot listen on 127.0.0.1:${server.port}: the port is in use, ` +
+      "choose another one with --port\n",
+  });
   const { exit, stderr } = await run(["--serve", "--host", "no-such-host.invalid"]);
   assertEquals(exit, 1);
   assertMatch(stderr, /^key_client: Cannot listen on no-such-host\.invalid:5000: .*\n$/);
