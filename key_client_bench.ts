@@ -14,7 +14,7 @@ const ENCODER = new TextEncoder();
 
 if (Deno.args[0] === "serve") {
   const bodies = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  console.log(startKeyServer({ port: 0 }).addr.port, bodies.addr.port);
+  console.log(startKeyServer({ port: 0 }).addr.port, bodies.addr.port, serveKeys().addr.port);
   for await (const conn of bodies) serveBodies(conn).catch(() => {}).finally(() => conn.close());
 }
 
@@ -23,7 +23,9 @@ const servers = new Deno.Command(Deno.execPath(), {
   stdout: "piped",
 }).spawn();
 const ports = servers.stdout.getReader();
-const [port, bodiesPort] = new TextDecoder().decode((await ports.read()).value).split(" ").map(
+const [port, bodiesPort, rivalPort] = new TextDecoder().decode((await ports.read()).value).split(
+  " ",
+).map(
   Number,
 );
 
@@ -149,6 +151,53 @@ for line in sys.stdin:
   const options = { group, n: 50, warmup: 5 };
   Deno.bench("an empty program", { ...options, baseline: true }, run("data:text/javascript,"));
   Deno.bench("main.ts, both stages", options, run(main, "--port", `${port}`));
+}
+
+// ---- The practice server
+
+// Many requests in one write, so that the time is the server's, not the client's.
+for (const count of [1, 100]) {
+  const group = `the practice server, ${count} pipelined`;
+  const request = ENCODER.encode(
+    `KEY /user/User1/ HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\n\r\n`.repeat(count),
+  );
+  const buffer = new Uint8Array(65_536);
+  const bench = async (name: string, port: number, baseline: boolean) => {
+    const conn = await Deno.connect({ port });
+    const size = count * await answerSize(port);
+    const options = { group, baseline, n: 20_000 / count, warmup: 20_000 / count };
+    Deno.bench(name, options, async () => {
+      await conn.write(request);
+      for (let read = 0; read < size;) read += (await conn.read(buffer))!;
+    });
+  };
+  await bench("Deno.serve, the same answers", rivalPort, true);
+  await bench("startKeyServer()", port, false);
+}
+
+/** The size of an answer with a key. */
+async function answerSize(port: number): Promise<number> {
+  using conn = await Deno.connect({ port });
+  await conn.write(ENCODER.encode(`KEY /user/User1/ HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\n\r\n`));
+  return (await conn.read(new Uint8Array(4096)))!;
+}
+
+/** The practice server's right answers, as a handler of `Deno.serve`. */
+function serveKeys(): Deno.HttpServer<Deno.NetAddr> {
+  const keys = new Map<string, string>();
+  const path = /^[^/]*\/\/[^/]*\/(?:user\/([^/]*)|key\/([^/]*)\/([^/]*))\/$/;
+  const headers = { "content-type": "text/plain; charset=utf-8" };
+  return Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, ({ method, url }) => {
+    const [, keyUser, putUser, key] = path.exec(url)!;
+    const userId = decodeURIComponent(keyUser ?? putUser);
+    if (method === "PUT") {
+      const isRight = keys.get(userId) === key;
+      return new Response(isRight ? "Success: the key is right" : "no", { headers });
+    }
+    const issued = crypto.getRandomValues(new Uint8Array(64)).toHex();
+    keys.set(userId, issued);
+    return new Response(issued, { headers });
+  });
 }
 
 // ---- Growth
