@@ -261,13 +261,11 @@ class Server implements KeyServer {
 
   async #accept(): Promise<void> {
     while (!this.isClosing) {
-      try {
-        const conn = await this.#listener.accept();
-        if (this.isClosing) conn.close();
-        else this.#add(conn);
-      } catch {
+      const conn = await this.#listener.accept().catch(() => undefined);
+      if (this.isClosing) conn?.close();
+      else if (conn) this.#add(conn);
+      else {
         // File descriptors are used up, or the client was gone at once. The next one may succeed.
-        if (this.isClosing) return;
         const hasRoom = this.#makeRoom();
         await new Promise((resolve) => setTimeout(resolve, hasRoom ? 1 : 50));
       }

@@ -51,6 +51,8 @@ export interface Remark {
 
 /** What a row of the table is matched against. */
 export type Part =
+  | "split"
+  | "start"
   | "line"
   | "target"
   | "characters"
@@ -105,58 +107,87 @@ const MAX_USER_ID_LENGTH = 256; // characters
  */
 // deno-fmt-ignore
 export const RULES: Record<Part, Rule[]> = {
-  // The first line, without its end, if it is not `METHOD target HTTP/1.x`.
-  line: [
+  // The first line with what follows, where it ends in the middle of the path.
+  split: [
+    ["chunks-in-line", 400, /(?<=^[A-Z]+ \/key\/[^/ ]*\/)80\r?\n(?=[\da-fA-F]{128})/,
+      "the key has the sizes of its chunks with it: with `Transfer-Encoding: chunked` a body comes in chunks, each behind a line with its size in hex; take the chunks alone"],
+    ["line-end-in-path", 400, /(?<=^[A-Z]+ \/[!-\xff]*)\r?\n(?=[!-\xff]* HTTP\/1\.\d\r?\n)|(?<=^[A-Z]+ \/key\/[^/ ]*\/[\da-fA-F]{128})\r?\n/,
+      "here the line ends in the middle of the path: a value still had its line end (from `input()`, a file or the response); use `.strip()`"],
+  ],
+  // The first line, without its end, where nothing behind it can be made out.
+  start: [
     // deno-lint-ignore no-control-regex
     ["tls", 400, /^\x16\x03/,
       "this is the first message of TLS, and this server speaks plain HTTP: write `http://`, not `https://`, or leave out `ssl.wrap_socket()`"],
-    ["http2", 400, /^PRI \* HTTP\/2\S*/,
+    ["http2", 400, /^PRI \* HTTP\/2[!-\xff]*/,
       "this is how HTTP/2 begins, and this server speaks HTTP/1.1: switch your client to it (curl: `--http1.1`)"],
-    ["utf-16", 400, /^(?:\xff\xfe|\xfe\xff|[!-~]\0|\0[!-~])/,
+    ["utf-16", 400, /^(?:\xff\xfe|\xfe\xff|[!-~]\0[!-~]\0|\0[!-~]\0[!-~])/,
       "there is a zero byte with each character, as UTF-16 has it: encode the request with `.encode()`, which is UTF-8"],
-    ["nul", 400, /^\0+/,
+    ["telnet", 400, /^\xff[\xfb-\xfe][^]/,
+      "these are the options of telnet, and this server speaks plain HTTP: use `nc`, or PuTTY in raw mode"],
+    ["nul", 400, /(?<=^[^]?)\0+/,
       "the request begins with zero bytes: send the text alone, without its length before it"],
-    ["byte-order-mark", 400, /^\xef\xbb\xbf/,
-      "there is a byte order mark before the method: encode with `utf-8`, not `utf-8-sig`"],
     ["bytes-literal", 400, /^b(?=["'])/,
       "the request is wrapped in b'...': Python put the bytes object itself into the text; send the bytes as they are, or use `.decode()` to make text of them"],
     ["quoted", 400, /^["'`]+/,
       "the request begins with a quotation mark: send the text alone, without the marks around it"],
+    ["bytes-in-line", 400, /(?<=^[A-Z]+ \/\w+\/[^/ ]*\/?)b(?=["'])/,
+      "here begins b'...': Python put a bytes object itself into the text; use `.decode()` to make text of it, and take the key alone"],
+    ["response-in-line", 400, /(?<=^[A-Z]+ \/[^ ]*)HTTP\/1\.\d (?=\d{3})/,
+      "the key has the head of the response with it: take the body alone, which begins behind the first empty line: `response.split(\"\\r\\n\\r\\n\", 1)[1]`"],
     ["literal-line-end", 400, /\\r(?:\\n)?|\\n/,
       (found) => `the characters \`${found}\` stand in the request, where a line should end: in Python a raw string (r"...") or a doubled backslash does that; write "\\r\\n" in a plain string`],
-    ["slash-line-end", 400, /\/r\/n/,
-      "here stands `/r/n`, with slashes: a line end is written with backslashes, `\\r\\n`"],
+    ["slash-line-end", 400, /\/r\/n|(?<=HTTP\/1\.\d)\/n/,
+      (found) => `here stands \`${found}\`, with slashes: a line end is written with backslashes, \`\\r\\n\``],
+    ["lost-backslashes", 400, /(?<=HTTP\/1\.\d)r?n(?=r?n|[A-Z]|$)/,
+      (found) => `here stands \`${found}\`, a line end without its backslashes: in a shell use \`printf 'KEY /user/Ada/ HTTP/1.1\\r\\n...'\``],
     ["bare-cr", 400, /\r/,
       "here is a CR (`\\r`) without its LF: each line ends in the two characters `\\r\\n`, in this order"],
-    ["response-line", 400, /^HTTP\/\S*(?= \d{3}\b)/,
+    ["response-line", 400, /^HTTP\/[!-\xff]*(?= \d{3}\b)/,
       "this is how a response begins: a request begins with its method, `KEY /user/<user_id>/ HTTP/1.1`"],
+    ["line-goes-on", 400, /(?<=HTTP\/1\.\d) ?(?=[A-Za-z][\w-]*:)/,
+      "the line goes on behind the version: it ends there, with `\\r\\n`, and each field has a line of its own"],
+  ],
+  // The first line, without its end, if it is not `METHOD target HTTP/1.x`.
+  line: [
+    ["byte-order-mark", 400, /^\xef\xbb\xbf/,
+      "there is a byte order mark before the method: encode with `utf-8`, not `utf-8-sig`"],
     ["indented-line", 400, /^[ \t]+/,
       'there is white space before the method: a text in """triple quotes""" keeps its indentation; put the lines together with "\\r\\n" instead'],
-    ["no-method", 400, /^(?:https?:\/\/|\/)\S*/i,
+    ["no-method", 400, /^(?:https?:\/\/|\/|user\/|key\/)[!-\xff]*/,
       "the line begins with the path: the method comes first, as in `KEY /user/<user_id>/ HTTP/1.1`"],
-    ["order", 400, /^(?:HTTP\/\S+|[A-Za-z]+ HTTP\/\S+(?= \S))/i,
+    ["order", 400, /^(?:HTTP\/[!-\xff]+|[A-Za-z]+ HTTP\/[!-\xff]+(?= [!-\xff]))/i,
       "the version stands too early: the order is method, path, version, as in `KEY /user/<user_id>/ HTTP/1.1`"],
+    ["two-methods", 400, /^[A-Z]+ (?=(?:KEY|PUT) \/)/,
+      "there are two methods: the line has one, as in `KEY /user/<user_id>/ HTTP/1.1`"],
+    ["address-in-line", 400, /(?<=^[A-Z]+ )[\w.-]+:\d+(?= \/)/,
+      (found) => `\`${found}\` does not belong here: the server's address goes into the Host field`],
     ["method-punctuation", 400, /^[A-Za-z]+(?<here>\s?[:,;|]+)/,
       (found) => `there is a \`${found.trim()}\` behind the method: nothing but one space comes there, as in \`KEY /user/<user_id>/ HTTP/1.1\``],
     ["no-space", 400, /^(?:KEY|PUT|GET|POST)(?<here>\/)/i,
       "there is no space between the method and the path"],
+    ["no-space-before-version", 400, /(?<=^[!-\xff]+ \/[!-\xff]*\/)HTTP\/\d\.\d$/,
+      "there is no space between the path and the version"],
+    // deno-lint-ignore no-control-regex
+    ["control-character", 400, /[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]/,
+      "there is a control character in the line: a backslash in a string makes one (\"\\a\", \"\\b\", \"\\f\"); write it twice, or begin the string with r"],
     ["tab", 400, /\t/,
       "here is a tab: the parts of this line stand apart by one space each"],
-    ["two-spaces", 400, /(?<=^\S+) {2,}| {2,}(?=HTTP\/\S+$)/,
+    ["two-spaces", 400, /(?<=^[!-\xff]+) {2,}| {2,}(?=HTTP\/[!-\xff]+$)/,
       (_, { size }) => `here are ${size} spaces: the parts of this line stand apart by one space each (is a variable empty?)`],
     ["space-at-end", 400, /HTTP\/\d\.\d(?<here> +)$/,
       "there is a space behind the version: the line ends right after `HTTP/1.1`"],
-    ["space-in-path", 400, /^\S+ \S+(?<here> )\S.*(?: HTTP\/\S+|\/)$/i,
-      "there is a space in the path: write it as `%20` (in Python: `urllib.parse.quote(user_id, safe='')`)"],
-    ["line-end-in-path", 400, /^[A-Z]+ \S+(?<here>\r?\n)/,
-      "here the line ends in the middle of the path: a value still had its line end (from `input()`, a file or the response); use `.strip()`"],
-    ["version-case", 400, /(?<= )(?!HTTP)http\/1\.\d$/i,
+    ["version-case", 400, /(?<= )(?!HTTP)[Hh][Tt][Tt][Pp]\/1\.\d$/,
       (found) => `the version is written \`${found}\`: it is \`HTTP/1.1\`, in capitals`],
-    ["wrong-version", 400, /(?<= )(?!HTTP\/1\.\d$)HTTP[^/ ]*[/ ]?\S*$/i,
+    ["wrong-version", 400, /(?<= )(?!HTTP\/1\.\d$)(?:HTTPS?(?: ?\/ ?| |)[\d.,]*|H[TP]{2,5}\/[\d.]+|HTTP[!-~]*|\d\.\d)$/i,
       (found) => `the version is written \`${found}\`: this server speaks \`HTTP/1.1\`, spelt just so`],
+    ["space-in-key", 400, /(?<=^[A-Z]+ \/key\/[^/ ]*\/[^ ]*) (?=.* HTTP\/[!-\xff]+$)/,
+      "there is a space in the key, and a key is 128 hex digits: white space around it goes with `.strip()`; if it is no key at all (a list, an object, an error message), look at what the answer to KEY was"],
+    ["space-in-path", 400, /^[!-\xff]+ [!-\xff]+(?<here> )[!-\xff].*(?: HTTP\/[!-\xff]+|\/)$/i,
+      "there is a space in the path: write it as `%20` (in Python: `urllib.parse.quote(user_id, safe='')`)"],
     ["no-version", 400, /^[!-~]+ [!-~\x80-\xff]+(?<here>)$/,
       "the version is missing: the line ends in ` HTTP/1.1`, as in `KEY /user/<user_id>/ HTTP/1.1`"],
-    ["method-name", 400, /^[^ ]*[^\w!#$%&'*+.^`|~ -][^ ]*(?= )/,
+    ["method-name", 400, /^(?![{[(<])[^ ]*[^\w!#$%&'*+.^`|~ -][^ ]*(?= )/,
       (found) => `\`${found}\` is no method: it is \`KEY\` or \`PUT\`, letters alone`],
     ["no-request-line", 400, /^[^]*/,
       "this is no request line: the first line is method, path and version, as in `KEY /user/<user_id>/ HTTP/1.1`"],
@@ -171,17 +202,21 @@ export const RULES: Record<Part, Rule[]> = {
       "there is a backslash in the path: the parts of a path stand apart by `/`"],
     ["no-scheme", 400, /^(?:localhost|[\w-]+(?:\.[\w-]+)+)(?::\d+)?(?=\/|$)|^[\w.-]+:\d+/,
       (found) => `\`${found}\` does not belong here: the server's address goes into the Host field, the path alone into this line`],
-    ["bad-url", 400, /^https?:\/*/i,
+    ["path-encoded", 400, /^%2F/i,
+      "the slashes of the path are percent-encoded as `%2F`: quote the user id alone, not the whole path"],
+    ["bad-url", 400, /^https?(?::\/*|\/\/)/i,
       "this URL has no server in it: leave it out, the path alone goes here, as in `/user/<user_id>/`"],
     ["no-leading-slash", 400, /^/,
       "the path begins without a slash: it is `/user/<user_id>/` or `/key/<user_id>/<key_val>/`"],
   ],
   // A path with characters in it that no path has.
   characters: [
-    ["placeholder", 400, /(?:[<{[]|%3C|%7B)+\w*(?:user|id|key|val)\w*(?:[>}\]]|%3E|%7D)+/i,
+    ["placeholder", 400, /(?:[<{[]|%3C|%7B){1,2}[\w.]{0,40}?(?:user|id|key|val|name)[\w.]{0,40}(?:[>}\]]|%3E|%7D){1,2}/i,
       (found) => `the placeholder \`${found}\` was left as it is: put the value there (in Python an f before the quotation mark: f"...{user_id}...")`],
-    ["format-left", 400, /%(?:s|d|\(\w+\)s)(?=\/)|\{\d?\}/,
+    ["format-left", 400, /%(?:s|d|\(\w+\)s)(?=\/)|\{\d?\}|%[A-Z_]*[G-Z_][A-Z_]*%/,
       (found) => `\`${found}\` was left as it is: the value was never put there (in Python: f"...", \`%\` or \`.format()\`)`],
+    ["angle-brackets", 400, /<[^<>/]*>/,
+      "send the path without the brackets `<` and `>`: they only mark what is to be put there"],
     ["path-literal-line-end", 400, /\\r|\\n/,
       (found) => `the characters \`${found}\` stand in the path: a value still had its line end; use \`.strip()\``],
     ["backslash", 400, /\\/,
@@ -197,6 +232,10 @@ export const RULES: Record<Part, Rule[]> = {
   ],
   // A path that is neither `/user/<user_id>/` nor `/key/<user_id>/<key_val>/`.
   path: [
+    ["response-in-path", 404, /(?<=^\/key\/[^/]+\/)HTTP\/1\.\d/,
+      "the key has the head of the response with it: take the body alone, which begins behind the first empty line"],
+    ["address-in-path", 404, /^\/{1,2}(?:[\w.-]+:\d+|localhost|\d+(?:\.\d+){3})(?=\/)/,
+      (found) => `\`${found}\` does not belong here: the server's address goes into the Host field, the path begins with \`/user/\` or \`/key/\``],
     ["no-final-slash", 404, /^\/(?:user\/[^/]+|key\/[^/]+\/[^/]+)(?<here>)$/,
       "the path does not end in a slash: it is `/user/<user_id>/` or `/key/<user_id>/<key_val>/`"],
     ["key-in-user-path", 404, /^\/user\/[^/]*\/(?<here>[^/]{100,})\/?$/,
@@ -207,7 +246,9 @@ export const RULES: Record<Part, Rule[]> = {
       "the user id is missing: the path is `/user/<user_id>/` or `/key/<user_id>/<key_val>/`"],
     ["no-key-in-path", 404, /^\/key\/[^/]+\/?(?<here>)$/,
       "there is no key in the path: it is `/key/<user_id>/<key_val>/`; to ask for a key send `KEY /user/<user_id>/`"],
-    ["path-case", 404, /^\/(?:(?!user\/)user|(?!key\/)key)(?=\/)/i,
+    ["method-in-path", 404, /^\/(?:KEY|PUT)(?=\/(?:user|key)\/|\/?$)/,
+      (found) => `\`${found}\` stands in the path: the method stands before it, as in \`KEY /user/<user_id>/ HTTP/1.1\``],
+    ["path-case", 404, /^\/(?!user\/|key\/)(?:[Uu][Ss][Ee][Rr]|[Kk][Ee][Yy])(?=\/)/,
       (found) => `\`${found}\` is not \`${found.toLowerCase()}\`: capitals and small letters are different in a path`],
     ["path-plural", 404, /^\/(?:users|keys)(?=\/)/i,
       (found) => `the path begins with \`${found}\`: it is \`${found.toLowerCase().slice(0, -1)}\``],
@@ -217,8 +258,6 @@ export const RULES: Record<Part, Rule[]> = {
       "something stands behind the key: the path ends with the slash right after it (`curl -T` adds the name of its file there; use `-X PUT`)"],
     ["slash-in-key", 404, /^\/key\/[^/]+\/[^/]+(?<here>\/)[^/]/,
       "there is a slash within the key: a key is 128 hex digits, sent just as it came"],
-    ["method-in-path", 404, /^\/(?:KEY|PUT)(?=$|\/)/,
-      (found) => `\`${found}\` stands in the path: the method stands before it, as in \`KEY /user/<user_id>/ HTTP/1.1\``],
     ["no-such-path", 404, /^[^]*/,
       "there is no such path: this server knows `KEY /user/<user_id>/` and `PUT /key/<user_id>/<key_val>/`"],
   ],
@@ -232,7 +271,7 @@ export const RULES: Record<Part, Rule[]> = {
       "this path takes a key, with the method `PUT`: to ask for one, use `KEY /user/<user_id>/`"],
     ["method-get", 405, /^(?:GET|HEAD)(?= )/i,
       (found, { allow }) => `\`${found}\` is what a browser or a library sends unless it is told otherwise: this path takes \`${allow}\` (curl: \`-X ${allow}\`; requests: \`requests.request("${allow}", url)\`)`],
-    ["wrong-method", 405, /^\S+/,
+    ["wrong-method", 405, /^[!-\xff]+/,
       (found, { allow }) => `this path takes the method \`${allow}\`, not \`${found}\``],
   ],
   // The user id, as it was sent.
@@ -245,22 +284,24 @@ export const RULES: Record<Part, Rule[]> = {
       `the user id is longer than ${MAX_USER_ID_LENGTH} bytes: take a shorter one`],
     ["placeholder-encoded", 400, /^(?:%3C|%7B|%5B)+\w*(?:user|id|name)\w*(?:%3E|%7D|%5D)+$/i,
       "there is a placeholder where the user id belongs: put the user id there (in Python an f before the quotation mark: f\"...{user_id}...\")"],
-    ["user-bytes-literal", "warning", /^b(?:'|"|%27|%22)/i,
+    ["user-bytes-literal", "warning", /^b(?:'.*'|".*"|%27.*%27|%22.*%22)$/,
       "the user id is wrapped in b'...': Python put the bytes object itself into the text; use `.decode()`"],
-    ["user-quoted", "warning", /^(?:['"]|%27|%22).*(?:['"]|%27|%22)$/i,
+    ["user-quoted", "warning", /^(?:\(|%28)?(?:['"]|%27|%22).*(?:['"]|%27|%22)(?:,|%2C)?(?:\)|%29)?$/i,
       "there are quotation marks around the user id, as a part of it"],
     ["user-white-space", "warning", /^(?:%20|%09|%0D|%0A)+|(?:%20|%09|%0D|%0A)+$/i,
       "there is white space around the user id, as a part of it: `input()` or a file left it there; use `.strip()`"],
     ["user-none", "warning", /^(?:None|null|undefined|NaN)$/,
       (found) => `the user id is \`${found}\`: was the variable ever set?`],
-    ["user-placeholder", "warning", /^[:$]?(?:user_?id|id|user_?name)$/i,
+    ["user-object", "warning", /^(?:\[|%5B)object(?: |\+|%20).*/i,
+      "this is how a program shows an object: take the text out of it"],
+    ["user-placeholder", "warning", /^(?:[:$]?(?:user_?id|id|user_?name)|\$\w+)$/i,
       (found) => `the user id is \`${found}\`: that looks like a placeholder, put the user id there`],
   ],
   // The key, percent-decoded byte by byte, if it is not 128 hex digits.
   key: [
     ["empty-key", 400, /^$/,
       "the key is empty: there is nothing between the slashes (was the variable ever set?)"],
-    ["whole-response", 400, /HTTP\/1\.|content-(?:type|length):|\r\n\r\n/i,
+    ["whole-response", 400, /HTTP\/1\.|content-(?:type|length):/i,
       "the key has the head of the response with it: take the body alone, which begins behind the first empty line: `response.split(\"\\r\\n\\r\\n\", 1)[1]`"],
     ["chunked-key", 400, /^80\r?\n|\r?\n0(?:\r?\n)*$/,
       "the key has the sizes of its chunks with it: with `Transfer-Encoding: chunked` a body comes in chunks, each behind a line with its size in hex; take the chunks alone"],
@@ -276,9 +317,17 @@ export const RULES: Record<Part, Rule[]> = {
       "this is how a program shows an object: take the text of the response out of it"],
     ["key-placeholder", 400, /^[<{[$:]*key(?:_?val(?:ue)?)?[>}\]]*$/i,
       (found) => `the key is \`${found}\`: that is the placeholder, put the key there`],
-    ["key-list", 400, /^\[?\d+(?:, ?\d+)+\]?$/,
+    ["key-list", 400, /^[[(]?\d+(?:, ?\d+)+[\])]?$/,
       "the key was sent as a list of numbers: make text of the bytes, in Python with `key.decode()`"],
-    ["key-white-space", 400, /^\s+(?=\S)|(?<=\S)\s+$/,
+    ["key-in-list", 400, /^[[(]["'].*[\])]$/,
+      "the key was sent with the list around it: take it out of the list, as with `keys[0]`"],
+    ["key-json", 400, /^\{.*\}$/,
+      "this looks like JSON: the key is 128 hex digits alone"],
+    ["key-status", 400, /^[1-5]\d\d$/,
+      (found) => `\`${found}\` is a status: the key is the body of the answer, which begins behind the first empty line`],
+    ["key-sentence", 400, /[g-z]\w* \w+ \w+/i,
+      "this is a sentence and no key: an error message was sent back, it seems; look at the status of the answer to KEY, and send no PUT without a key"],
+    ["key-white-space", 400, /^\s+(?=[!-\xff])|(?<=[!-\xff])\s+$/,
       "there is white space around the key (a line end, mostly): use `key.strip()`"],
     ["key-hex-prefix", 400, /^0x/i,
       "the key begins with `0x`: send the digits alone, as they came"],
@@ -294,10 +343,10 @@ export const RULES: Record<Part, Rule[]> = {
       "there are bytes in the key that are no text: send the 128 hex digits as they came, not the 64 bytes that they stand for"],
     ["key-base64", 400, /^[\w+/-]{86}(?:==)?$/,
       "the key looks like base64: send the 128 hex digits as they came"],
-    ["short-key", 400, /^[\da-f]+(?<here>)$/i,
-      (_, { partSize }) => `${partSize} of ${KEY_SIZE} digits: \`recv()\` returned before everything had come; call it again until the body has as many bytes as Content-Length says`],
     ["long-key", 400, /^[\da-f]{129,}$/i,
       (_, { size }) => `${size} digits, a key has ${KEY_SIZE}: something else came with it; the body ends after as many bytes as Content-Length says`],
+    ["short-key", 400, /^[\da-f]+(?<here>)$/i,
+      (_, { partSize }) => `${partSize} of ${KEY_SIZE} digits: \`recv()\` returned before everything had come; call it again until the body has as many bytes as Content-Length says`],
     ["key-not-hex", 400, /[^\da-f]+/i,
       (found) => `\`${found}\` is no hex digit: a key is ${KEY_SIZE} of 0-9 and a-f, sent just as it came`],
   ],
@@ -311,17 +360,19 @@ export const RULES: Record<Part, Rule[]> = {
       "line ends are the wrong way round, LF CR: write `\\r\\n`, not `\\n\\r`"],
     ["field-bare-cr", 400, /\r/,
       "here is a CR (`\\r`) without its LF: each line ends in the two characters `\\r\\n`, in this order"],
-    ["second-request-line", 400, /^[A-Z]+ \S+ HTTP\/1\.\d$/,
+    ["second-request-line", 400, /^[A-Z]+ [!-\xff]+ HTTP\/1\.\d$/,
       "here another request begins, and the one before has no end: an empty line ends the head, `\\r\\n\\r\\n`"],
+    ["body-in-head", 400, /^(?:\{"|\[)/,
+      "this looks like a body, before the empty line: a body comes behind it, with its Content-Length (and neither KEY nor PUT has one here)"],
     ["field-quoted", 400, /^[{(]?["'][^:]*["'](?=\s*:)/,
       "the name of the field is in quotation marks: write `Host: 127.0.0.1:5000`, not what Python shows of a dict"],
     ["space-before-colon", 400, /^[^\s:]+(?<here>[ \t]+):/,
       "there is a space before the colon: it must stand right behind the name"],
     ["no-field-name", 400, /^:/,
       "there is no name before the colon: a field is `Name: value`"],
-    ["field-equals", 400, /^[\w-]+\s*(?<here>=)[^:]*$/,
+    ["field-equals", 400, /^[\w-]+\s*(?<here>=)/,
       "here is a `=`: a field is written `Name: value`"],
-    ["no-colon", 400, /^[^:]*$/,
+    ["no-colon", 400, /^[^:]*$|^[\w-]+ [\w.-]+:\d+$/,
       "there is no colon in this line: a field is `Name: value` (was this the body? it comes behind an empty line)"],
     ["field-name", 400, /^[^:]*[^\w!#$%&'*+.^`|~:-][^:]*(?=:)/,
       "this is no name of a field: letters, digits and `-`, without a space"],
@@ -330,7 +381,7 @@ export const RULES: Record<Part, Rule[]> = {
   ],
   // The name of a field.
   name: [
-    ["misspelt-field", "warning", /^(?:hosts|con+ections?|content_?len(?:gth|ght)|content-lenght|user_?agent|transfer_?encoding)$/i,
+    ["misspelt-field", "warning", /^(?:hosts|hots|hsot|con+ections?|content_?len(?:gth|ght)|content-lenght|user_?agent|transfer_?encoding)$/i,
       (found) => `\`${found}\` is no field that a server knows: check the spelling`],
   ],
   // The value of Host.
@@ -348,30 +399,36 @@ export const RULES: Record<Part, Rule[]> = {
   ],
   // The value of Connection.
   connection: [
-    ["connection-option", "warning", /^(?:closed?d|closing|end|quit|keepalive|keep_alive|keep alive)$/i,
+    ["connection-option", "warning", /^(?:closed|closing|close[;,.]|["']close["']|end|quit|keepalive|keep_alive|keep alive)$/i,
       (found) => `\`Connection: ${found}\` says nothing to a server: it is \`Connection: close\` or \`Connection: keep-alive\``],
   ],
   // What is behind the request, if that is no further one.
   rest: [
+    ["lf-cr-behind", "warning", /^\r$/,
+      "line ends are the wrong way round, LF CR: write `\\r\\n`, not `\\n\\r`"],
     ["extra-line-end", "warning", /^[\r\n]+$/,
       "there is a line end too many: the head ends with one empty line, `\\r\\n\\r\\n`"],
+    ["nul-behind", "warning", /^\0+/,
+      "there are zero bytes behind the request: send the text alone, in C `strlen(text)` bytes and not `sizeof buffer`"],
+    ["fields-behind", "warning", /^(?:host|connection|user-agent|accept|content-[\w-]+):[^\n]*\n/i,
+      "fields come behind the empty line, which ends the head: there is one, behind the last field"],
     ["bytes-behind", "warning", /^[^]+/,
-      (_, { partSize }) => `${partSize} bytes come behind the request and belong to nothing: a body needs its length in the head, \`Content-Length: ${partSize}\` (and neither KEY nor PUT has one here)`],
+      (_, { partSize }) => `${octets(partSize)} too many behind the request: a body needs its length in the head, \`Content-Length: ${partSize}\` (and neither KEY nor PUT has one here)`],
   ],
   // Found by code.
   whole: [
     ["nothing-sent", 400, null,
       "nothing came: the client connected and sent no byte (`connect()` alone sends nothing; call `sendall()` before `recv()`)"],
     ["no-line-end", 400, null,
-      (_, { came }) => `${came} bytes came, and the last line has no end: each line ends in \`\\r\\n\`, and an empty line ends the head, so its last bytes are \`\\r\\n\\r\\n\``],
+      (_, { came }) => `${octets(came)} came, and the last line has no end: each line ends in \`\\r\\n\`, and an empty line ends the head, so its last bytes are \`\\r\\n\\r\\n\``],
     ["no-empty-line", 400, null,
-      (_, { came }) => `${came} bytes came, and no empty line yet: end the head with \`\\r\\n\\r\\n\`, one for the last line and one for the empty line`],
+      (_, { came }) => `${octets(came)} came, and no empty line yet: end the head with \`\\r\\n\\r\\n\`, one for the last line and one for the empty line`],
     ["too-large", 400, null,
       "the request is larger than 65536 bytes: this server takes no more"],
     ["body-incomplete", 400, null,
-      (_, { came, length }) => `Content-Length says ${length} and ${came} bytes of body came: it is the number of bytes of the body, and neither KEY nor PUT needs one`],
+      (_, { came, length }) => `Content-Length says ${length} and ${octets(came)} of body came: it is the number of bytes of the body, and neither KEY nor PUT needs one`],
     ["chunks-incomplete", 400, null,
-      (_, { came }) => `the head says \`Transfer-Encoding: chunked\`, and after ${came} bytes of body there is no last chunk: it is \`0\\r\\n\\r\\n\``],
+      (_, { came }) => `the head says \`Transfer-Encoding: chunked\`, and after ${octets(came)} of body there is no last chunk: it is \`0\\r\\n\\r\\n\``],
     ["bad-chunk", 400, null,
       "this is no chunk: it is a size in hex digits, `\\r\\n`, so many bytes, `\\r\\n`, and the last one has the size 0"],
     ["length-not-a-number", 400, null,
@@ -394,10 +451,12 @@ export const RULES: Record<Part, Rule[]> = {
       "this line ends in LF (`\\n`) alone: write `\\r\\n`, many servers refuse the request"],
     ["value-line-end", "warning", null,
       "the characters `\\r\\n` stand in this field, with backslashes: a raw string (r\"...\") or a doubled backslash does that"],
+    ["question-mark", 404, null,
+      "a `?` ends the path, before its final slash: within a user id it is written `%3F`"],
     ["query", "warning", null,
       "this server ignores what stands behind `?`: the user id and the key stand in the path"],
     ["body-ignored", "note", null,
-      (_, { length }) => `${length} bytes of body, which this server ignores: user id and key stand in the path`],
+      (_, { length }) => `${octets(length)} of body, which this server ignores: user id and key stand in the path`],
     // Of the connection, by who has it.
     ["idle", "note", null,
       (_, { seconds, length }) => `idle for ${seconds} s after the whole answer, so closed; if your client was still waiting: stop reading after Content-Length, ${length} bytes of body, or send \`Connection: close\``],
@@ -453,8 +512,6 @@ export const MAX_REQUEST_SIZE = 65_536;
 
 // RFC 9112 section 3: method SP request-target SP HTTP-version.
 const LINE_REGEXP = /^([\w!#$%&'*+.^`|~-]+) ([!-~\x80-\xff]+) HTTP\/1\.(\d)$/;
-// One that a line end in a value has broken in two.
-const BROKEN_LINE_REGEXP = /^[A-Z]+ \/\S*\r?\n\S* HTTP\/1\.\d(?=\r?\n)/;
 // RFC 9112 section 5: field-name ":" OWS field-value OWS.
 const FIELD_REGEXP = /^([\w!#$%&'*+.^`|~-]+):([\t\x20-\x7e\x80-\xff]*)$/;
 // RFC 9112 section 3.2.2: absolute-form. Of no meaning to an origin server but its path.
@@ -468,20 +525,9 @@ const KEY_REGEXP = /^[\da-f]{128}$/i;
 const HOST_REGEXP = /^(?:[\w.~%!$&'()*+,;=-]+|\[[\da-f:.%\w-]+\])(?::\d*)?$/i;
 // What can never become a request, whatever follows: TLS, UTF-16 and the like; line ends spelt out.
 // deno-lint-ignore no-control-regex
-const HOPELESS_START_REGEXP = /^(?:\x16\x03|\xff\xfe|\xfe\xff|\0|[!-~]\0|PRI \* HTTP)/;
-const HOPELESS_END_REGEXP = /(?:\\r\\n\\r\\n|\/r\/n\/r\/n|\r\r)$/;
-// Why no line ends: it is said before that one is missing.
-const UNENDED = [
-  "tls",
-  "utf-16",
-  "nul",
-  "bytes-literal",
-  "quoted",
-  "literal-line-end",
-  "slash-line-end",
-  "bare-cr",
-];
-const FURTHER_REQUEST_REGEXP = /^[\r\n]{0,8}[A-Z]{1,16}(?:$| $| [/h*])/;
+const HOPELESS_START_REGEXP = /^(?:\x16\x03|\xff\xfe|\xfe\xff|\0[^]|[!-~]\0|PRI \* HTTP)[^]{2}/;
+const HOPELESS_END_REGEXP = /(?:\\r\\n\\r\\n|\/r\/n\/r\/n|\/n\/n|[!-~]\r\r)$/;
+const FURTHER_REQUEST_REGEXP = /^[\r\n]{0,8}(?:[A-Z]{1,16}(?:$| $| [/h*])|[a-z]{1,16} \/)/;
 const CHUNK_LINE_REGEXP = /^[\da-fA-F]+[\t ]*(?:;[\t\x20-\x7e\x80-\xff]*)?\r\n$/;
 const MAX_EXPLAINED = 4096; // characters that the patterns of the table see
 const LF = 0x0a;
@@ -527,6 +573,7 @@ export class IncomingRequest {
   isHttp10 = false;
   /** Whether the client waits for a 100 before it sends its body (RFC 9110 section 10.1.1). */
   expectsContinue = false;
+  #isGarbled = false; // so much that no field can be made out
   #hasLine = false;
   #lineStart = 0;
   #scanned = 0;
@@ -601,7 +648,7 @@ export class IncomingRequest {
   }
 
   #isHopeless(bytes: Uint8Array): boolean {
-    this.isBroken = HOPELESS_START_REGEXP.test(decodeLatin1(bytes.subarray(0, 2))) ||
+    this.isBroken = HOPELESS_START_REGEXP.test(decodeLatin1(bytes.subarray(0, 4))) ||
       !this.#hasLine && HOPELESS_END_REGEXP.test(decodeLatin1(bytes.subarray(-8)));
     if (this.isBroken) this.#endWithinHead(decodeLatin1(bytes));
     return this.isBroken;
@@ -609,101 +656,98 @@ export class IncomingRequest {
 
   #endWithinHead(text: string): void {
     if (text === "") return this.#say("nothing-sent", 0);
-    const lines = text.slice(0, text.lastIndexOf("\n") + 1);
+    const rest = text.lastIndexOf("\n") + 1; // of which no line end has come
     const blank = /^[\r\n]*/.exec(text)![0].length;
-    if (lines.length > blank) this.#parseHead(lines);
-    else this.#explain("line", text.slice(blank), blank);
-    if (this.remarks.some(({ code }) => UNENDED.includes(code))) return;
-    const remarks = lines.length > blank ? this.remarks : []; // of a whole line, not of a piece
-    this.remarks = [];
+    if (rest > blank) this.#parseHead(text.slice(0, rest));
+    else if (this.#explain("start", text.slice(blank), blank)) return;
+    else if (!/^(?:$|[A-Z]{1,16}(?: |$))/.test(text.slice(blank))) {
+      this.#explain("line", text.slice(blank), blank); // it never begins like a request
+    }
+    if (this.#isGarbled) return;
+    const literal = /(?:\\r)?\\n|\/r\/n/.test(text.slice(rest));
+    if (literal) return void this.#explain("start", text.slice(rest), rest);
     this.#say(text.endsWith("\n") ? "no-empty-line" : "no-line-end", text.length, 0, {
       came: text.length,
     });
-    this.remarks.push(...remarks);
+    if (rest > blank) this.remarks.unshift(this.remarks.pop()!); // why there is no answer
   }
 
   #parseHead(text: string): void {
-    if (HOPELESS_START_REGEXP.test(text)) {
-      this.#explain("line", text, 0);
-      this.isBroken = true;
-      return;
-    }
     const lineAt = /^(?:[ \t]*\r?\n)*/.exec(text)![0].length;
     if (lineAt > 0) this.#say("blank-line-first", 0, lineAt);
-    let at = lineAt;
-    let isLine = false;
-    let lfAlone = -1;
+    if (!this.#parseLine(text, lineAt)) return;
+    let at = text.indexOf("\n", lineAt) + 1;
+    let lfAlone = text[at - 2] === "\r" ? -1 : at - 1;
     let hosts = 0;
     let isHostMeant = false;
     let connection = "";
+    let framingSpan: [start: number, size: number] = [0, 0];
     for (let lf; (lf = text.indexOf("\n", at)) >= 0; at = lf + 1) {
       const isCrLf = text[lf - 1] === "\r" && lf > at;
       if (!isCrLf && lfAlone < 0) lfAlone = lf;
       const line = text.slice(at, isCrLf ? lf - 1 : lf);
-      if (at === lineAt) {
-        isLine = this.#parseLine(line, at);
-        const joined = !isLine && BROKEN_LINE_REGEXP.exec(text.slice(at))?.[0];
-        if (joined) {
-          this.remarks.pop();
-          this.#explain("line", joined, at);
-          lf = text.indexOf("\n", at + joined.length);
-        }
-      } else if (line === "") break;
-      else {
-        const [, name, value] = FIELD_REGEXP.exec(line) ?? [];
-        if (name === undefined) {
-          this.#explain("field", line, at);
-          isHostMeant ||= /^\W*host\b/i.test(line);
-          this.isBroken = true;
-        } else {
-          const content = trim(value);
-          const valueAt = at + line.indexOf(content, name.length + 1);
-          switch (name.toLowerCase()) {
-            case "host":
-              if (++hosts === 2) this.#say("two-hosts", at, line.length);
-              else if (!HOST_REGEXP.test(content)) this.#explain("host", content, valueAt);
-              break;
-            case "connection":
-              connection += `,${content.toLowerCase()}`;
-              this.#explain("connection", content, valueAt);
-              break;
-            case "expect":
-              this.expectsContinue = content.toLowerCase() === "100-continue" && !this.isHttp10;
-              break;
-            case "content-length":
-              this.#parseLength(content, valueAt);
-              break;
-            case "transfer-encoding":
-              this.#isChunked = content.toLowerCase() === "chunked" && !this.isHttp10;
-              if (!this.#isChunked) this.#break("unknown-coding", valueAt, content.length);
-              break;
-            default:
-              this.#explain("name", name, at);
-          }
-          const literal = line.indexOf("\\r\\n");
-          if (literal >= 0) this.#say("value-line-end", at + literal, 4);
-        }
+      if (line === "") break;
+      const [, name, value] = FIELD_REGEXP.exec(line) ?? [];
+      if (name === undefined) {
+        this.isBroken = true;
+        isHostMeant ||= /^\W*host\b/i.test(line);
+        if (this.#explain("field", line, at) === "second-request-line") break;
+        continue;
+      }
+      const content = trim(value);
+      const valueAt = at + line.indexOf(content, name.length + 1);
+      const literal = /\\r\\n|\\n$/.exec(line);
+      if (literal) this.#say("value-line-end", at + literal.index, literal[0].length);
+      switch (name.toLowerCase()) {
+        case "host":
+          if (++hosts === 2) this.#say("two-hosts", at, line.length);
+          else if (!literal && !HOST_REGEXP.test(content)) this.#explain("host", content, valueAt);
+          break;
+        case "connection":
+          connection += `,${content.toLowerCase()}`;
+          this.#explain("connection", content, valueAt);
+          break;
+        case "expect":
+          this.expectsContinue = content.toLowerCase() === "100-continue" && !this.isHttp10;
+          break;
+        case "content-length":
+          this.#parseLength(content, valueAt);
+          framingSpan = [at, line.length];
+          break;
+        case "transfer-encoding":
+          this.#isChunked = content.toLowerCase() === "chunked" && !this.isHttp10;
+          if (!this.#isChunked) this.#break("unknown-coding", valueAt, content.length);
+          framingSpan = [at, line.length];
+          break;
+        default:
+          isHostMeant ||= this.#explain("name", name, at) !== "" && /^h/i.test(name);
       }
     }
     if (this.#headSize && !hosts && !isHostMeant && !this.isHttp10) this.#say("no-host", at);
     if (lfAlone >= 0) this.#say("lf-alone", lfAlone, 1);
-    if (this.#isChunked && this.#length !== undefined) this.#break("length-and-chunked", lineAt);
-    if (isLine) this.#parseTarget(lineAt);
+    if (this.#isChunked && this.#length !== undefined) {
+      this.#break("length-and-chunked", ...framingSpan);
+    }
+    if (this.target !== "") this.#parseTarget(lineAt);
     this.#chunksEnd = text.length;
     const options = connection.split(",").map(trim);
     this.isPersistent = this.isHttp10 ? options.includes("keep-alive") : !options.includes("close");
   }
 
-  #parseLine(line: string, at: number): boolean {
-    const match = LINE_REGEXP.exec(line);
-    if (match === null) {
-      this.#explain("line", line, at);
-      this.isBroken = true;
-      return false;
+  /** Gives `false` if nothing behind the line can be made out. */
+  #parseLine(head: string, at: number): boolean {
+    const line = head.slice(at, head.indexOf("\n", at)).replace(/\r$/, "");
+    const match = HOPELESS_START_REGEXP.test(head) ? null : LINE_REGEXP.exec(line);
+    if (match !== null) {
+      [, this.method, this.target] = match;
+      this.isHttp10 = match[3] === "0";
+      return true;
     }
-    [, this.method, this.target] = match;
-    this.isHttp10 = match[3] === "0";
-    return true;
+    this.isBroken = true;
+    this.#isGarbled = this.#explain("split", head.slice(at), at) !== "" ||
+      this.#explain("start", line, at) !== "" ||
+      this.#explain("line", line, at) === "no-request-line";
+    return !this.#isGarbled;
   }
 
   #parseLength(content: string, at: number): void {
@@ -721,6 +765,9 @@ export class IncomingRequest {
       return void this.#explain("target", target, at);
     }
     const path = /^[^?]*/.exec(target)![0];
+    if (target.endsWith("/") && !path.endsWith("/")) {
+      return this.#say("question-mark", at + path.length, 1);
+    }
     if (path !== target) this.#say("query", at + path.length, target.length - path.length);
     if (!PATH_REGEXP.test(path)) {
       this.#explain("characters", path, at);
@@ -739,17 +786,19 @@ export class IncomingRequest {
     const userAt = at + "/user/".length - (keyUser === undefined ? 1 : 0);
     this.userSpan = [userAt, userAt + user.length];
     this.keySpan = [userAt + user.length + 1, userAt + user.length + 1 + (keyText?.length ?? 0)];
+    const said = this.remarks.length;
     this.#explain("user", user, userAt);
     this.userId = decodeUtf8(user);
     if (this.userId === undefined) this.#say("user-not-utf-8", userAt, user.length);
-    if (keyUser !== undefined) return;
-    const key = keyText.replace(
-      /%([\da-f]{2})/gi,
-      (_, hex) => String.fromCharCode(parseInt(hex, 16)),
-    );
+    if (keyUser === undefined) this.#parseKey(keyText);
+    if (this.remarks.length > said) this.#unsay("odd-character"); // which was a part of that
+  }
+
+  #parseKey(text: string): void {
+    const key = text.replace(/%([\da-f]{2})/gi, (_, hex) => String.fromCharCode(parseInt(hex, 16)));
     if (KEY_REGEXP.test(key)) this.key = key;
     else if (this.remarks.at(-1)?.code !== "swapped") {
-      this.#explain("key", key, userAt + user.length + 1, {}, keyText.length);
+      this.#explain("key", key, this.keySpan[0], {}, text.length);
     }
   }
 
@@ -790,7 +839,7 @@ export class IncomingRequest {
       const rest = bytes.subarray(this.size);
       if (rest.length > 0 && !isRequestStart(rest)) {
         const rule = this.#explain("rest", decodeLatin1(rest), this.size);
-        if (rule === "bytes-behind") this.isPersistent = false;
+        if (rule !== "extra-line-end") this.isPersistent = false;
         this.size = bytes.length;
       }
     }
@@ -821,13 +870,19 @@ export class IncomingRequest {
     let [start, end] = match.indices!.groups?.here ?? match.indices![0]!;
     const found = shown.slice(start, end);
     if (size !== text.length) [start, end] = [0, size]; // the text is not what was sent
+    if (this.remarks.some((remark) => remark.code === code)) return code; // once is enough
     const about = { ...context, size: found.length, partSize: text.length };
     const ascii = found.replace(/[\x80-\xff]/g, (byte) => `\\x${byte.charCodeAt(0).toString(16)}`);
     this.remarks.push(makeRemark(rule, at + start, at + end, ascii, about));
     return code;
   }
 
+  #unsay(code: string): void {
+    this.remarks = this.remarks.filter((remark) => remark.code !== code);
+  }
+
   #say(code: string, start: number, size = 0, about: Partial<About> = {}): void {
+    if (this.remarks.some((remark) => remark.code === code)) return;
     this.remarks.push(remarkOf(code, start, start + size, "", about));
   }
 }
@@ -872,7 +927,9 @@ function makeRemark(
     code,
     severity: isError ? "error" : verdict,
     ...isError && { status: verdict },
-    message: typeof message === "string" ? message : message(show(found), about as About),
+    message: typeof message === "string"
+      ? message
+      : message(show(found), { ...about, owner: show(about.owner ?? "") } as About),
     start,
     end,
   };
@@ -923,11 +980,17 @@ function decodeUtf8(segment: string): string | undefined {
 
 /** Cuts a text short, and shows what could move a terminal or end the line as an escape. */
 function show(text: string): string {
-  const short = text.length > 60 ? `${text.slice(0, 60).toWellFormed()}...` : text;
-  return short.replace(
+  const shown = text.slice(0, MAX_SHOWN).toWellFormed().replace(
     /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu,
     (char) => ESCAPES[char] ?? `\\u{${char.codePointAt(0)!.toString(16)}}`,
   );
+  const isCut = text.length > MAX_SHOWN || shown.length > MAX_SHOWN;
+  return isCut ? `${shown.slice(0, MAX_SHOWN)}...` : shown;
 }
 
+const MAX_SHOWN = 60; // characters
 const ESCAPES: Record<string, string> = { "\r": "\\r", "\n": "\\n", "\t": "\\t", "\0": "\\0" };
+
+function octets(count: number): string {
+  return count === 1 ? "1 byte" : `${count} bytes`;
+}
