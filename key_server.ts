@@ -321,6 +321,7 @@ class Connection {
   #bytes = new Uint8Array(1024);
   #received = 0;
   #reads = 0;
+  #isFull = false; // the last read had no room for more, so the next one is a part of it
   #request = new IncomingRequest();
   #said = new Set<string>(); // codes of remarks on this request
   #lastMessage = "";
@@ -415,7 +416,8 @@ class Connection {
   async #receive(count: number): Promise<void> {
     if (this.#received === 0) this.#enter("reading");
     this.#received += count;
-    this.#reads++;
+    if (!this.#isFull) this.#reads++;
+    this.#isFull = this.#received === this.#bytes.length;
     if (this.#request.read(this.#bytes.subarray(0, this.#received))) await this.#answer();
     if (this.#state !== "reading" || !this.#request.expectsContinue || this.#isContinued) return;
     this.#isContinued = true;

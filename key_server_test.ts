@@ -604,6 +604,42 @@ Deno.test("startKeyServer() tells of a client that resets the connection", async
   assertEquals(server.remarks(), ["reset"]);
 });
 
+Deno.test("startKeyServer() tells of a client that was gone before its answer", async () => {
+  await using server = listen();
+  const socket: Socket = connect({ port: server.addr.port, host: "127.0.0.1" });
+  socket.pause();
+  socket.write(KEY_REQUEST.repeat(200_000)); // more answers than a connection has room for
+  await server.event("answer");
+  await delay(200);
+  socket.resetAndDestroy();
+  assertEquals((await server.event("closed")).by, "client");
+  assertEquals(server.remarks(), ["gone"]);
+});
+
+Deno.test("startKeyServer() closes a connection that its client leaves open", async () => {
+  await using server = listen({ idleTimeout: 30 });
+  using client = await Client.to(server);
+  await client.send(CLOSING_REQUEST);
+  await client.read();
+  const end = performance.now();
+  await server.event("closed");
+  assertGreater(performance.now() - end, 25);
+  assertEquals(server.remarks(), []);
+});
+
+Deno.test("startKeyServer() reads no more than a megabyte behind its last answer", async () => {
+  await using server = listen({ idleTimeout: 60_000 });
+  using client = await Client.to(server);
+  await client.send("no request\r\n\r\n");
+  const more = "x".repeat(100_000);
+  let sent = 0;
+  for (let isOpen = true; isOpen; sent += more.length) {
+    isOpen = await client.send(more).then(() => true, () => false);
+  }
+  assertGreater(sent, 2 ** 20);
+  assertEquals((await server.event("closed")).by, "server");
+});
+
 // ---- Events
 
 Deno.test("startKeyServer() tells all that happens, in order", async () => {
@@ -667,6 +703,44 @@ Deno.test("startKeyServer() serves others beside many idle connections", async (
   });
   await Promise.all(clients);
   for (const client of idle) client.close();
+});
+
+Deno.test("startKeyServer() goes on when file descriptors are used up", async () => {
+  const listen = Deno.listen;
+  let failures = 0;
+  // As many connections as that cannot be made here, so the system's refusal is played.
+  Deno.listen = ((options: Deno.TcpListenOptions) => {
+    const listener = listen(options);
+    const accept = listener.accept.bind(listener);
+    listener.accept = () =>
+      failures-- > 0 ? Promise.reject(new Error("Too many open files (os error 24)")) : accept();
+    return listener;
+  }) as typeof Deno.listen;
+  const events: KeyServerEvent[] = [];
+  await using server = startKeyServer({ port: 0, onEvent: (event) => events.push(event) });
+  Deno.listen = listen;
+  const closed = () =>
+    events.flatMap((event) => event.type === "closed" ? [`${event.by} ${event.connection}`] : []);
+  using used = await Client.to(server);
+  await used.send(KEY_REQUEST);
+  await used.response();
+  await delay(5);
+  using _fresh = await Client.to(server);
+  await delay(5);
+  using busy = await Client.to(server);
+  await busy.send("KEY");
+  failures = 3; // of which the first is for room that "used" has, the second for that of the fresh one
+  using next = await Client.to(server); // comes to the accept that is waiting
+  await next.send(CLOSING_REQUEST);
+  assertEquals(statusOf(await next.read()), 200);
+  using last = await Client.to(server);
+  await last.send(CLOSING_REQUEST);
+  assertEquals(statusOf(await last.read()), 200);
+  assertEquals(closed().slice(0, 2).toSorted(), ["server 1", "server 2"]);
+  const crowded = events.filter((event) => event.type === "remark");
+  assertEquals(crowded.map(({ remark }) => remark.code), ["crowded", "crowded"]);
+  await busy.send(KEY_REQUEST.slice(3));
+  assertEquals(statusOf(await busy.response()), 200);
 });
 
 Deno.test("startKeyServer() answers or remarks on whatever comes, and goes on", async () => {

@@ -482,7 +482,7 @@ function logger(log: Log, isVerbose: boolean): (event: KeyServerEvent) => void {
     `${new Date(time).toTimeString().slice(0, 8)} ${authority(peer.hostname, peer.port)}  `;
   const remarkLines = ({ severity, message, start, end }: Remark, bytes: Uint8Array) => {
     const color = { error: 31, warning: 33, note: 36 }[severity];
-    const lines = excerpt(bytes, start, end, isVerbose);
+    const lines = severity === "note" ? [] : excerpt(bytes, start, end, isVerbose);
     const caret = lines.pop();
     return `  ${paint(color, severity)}: ${message}\n` +
       lines.map((line) => `    ${line}\n`).join("") +
