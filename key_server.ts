@@ -337,6 +337,7 @@ class Connection {
   #lastMessage = "";
   #lastRequest: Uint8Array = new Uint8Array();
   #isSound = true; // the last request
+  #isIdled = false; // it was closed for being idle
   #drained = 0;
   #isContinued = false;
   #endedBy: "client" | "server" | undefined = undefined;
@@ -371,7 +372,7 @@ class Connection {
       }
     } catch {
       if (this.#state === "closed") return;
-      this.#say(remarkOf("reset", 0, 0));
+      if (this.#isSound) this.#say(remarkOf("reset", 0, 0), this.#lastRequest);
       this.close("client");
     }
   }
@@ -389,9 +390,15 @@ class Connection {
     } else if (this.#state === "idle") {
       const { length } = ENCODER.encode(this.#lastMessage);
       const about = { seconds: idleTimeout / 1000, length };
+      this.#isIdled = true;
       this.#say(remarkOf("idle", 0, 0, "", about), this.#lastRequest);
       this.#finish();
-    } else if (this.#state === "draining" || isLong) this.close("server");
+    } else if (this.#state === "draining") {
+      if (!this.#isIdled && this.#isSound) {
+        this.#say(remarkOf("still-open", 0, 0), this.#lastRequest);
+      }
+      this.close("server");
+    } else if (isLong) this.close("server");
   }
 
   /** Closes if nobody is owed an answer. */
@@ -506,7 +513,7 @@ class Connection {
       }
       return true;
     } catch {
-      if (this.#state !== "closed") this.#say(remarkOf("gone", 0, 0));
+      if (this.#state !== "closed") this.#say(remarkOf("gone", 0, 0), this.#lastRequest);
       this.close("client");
       return false;
     }
@@ -564,11 +571,14 @@ interface Answer {
 
 /** Answers a request; what is wrong with the key is added to its remarks. */
 function decide(request: IncomingRequest, address: string, keys: IssuedKeys): Answer {
-  const { method, userId, key } = request;
+  const { userId, key } = request;
   let { error } = request;
-  if (error === undefined && method === "PUT") {
+  if (error === undefined && key !== undefined) {
     error = keys.check(request, address);
     if (error) request.remarks.unshift(error);
+  } else if (error?.code === "short-key") {
+    error = keys.explainPart(request, address) ?? error;
+    request.remarks[0] = error;
   }
   if (error) return { status: error.status!, message: error.message };
   if (key === undefined) return { status: 200, message: keys.issue(userId!, address) };
@@ -606,6 +616,19 @@ class IssuedKeys {
     if (issued === undefined) return remarkOf("no-key-issued", ...request.userSpan, userId);
     const code = key.toLowerCase() === issued ? "key-case" : owner ? "old-key" : "wrong-key";
     return remarkOf(code, ...request.keySpan, userId);
+  }
+
+  /** Tells which part of the key it is that a PUT brings. */
+  explainPart(request: IncomingRequest, address: string): Remark | undefined {
+    const [userId, part] = [request.userId!, request.keyPart!.toLowerCase()];
+    const issued = this.#last.get(`${address} ${userId}`);
+    if (issued === undefined) return undefined;
+    const code = issued.startsWith(part)
+      ? "key-start"
+      : issued.endsWith(part)
+      ? "key-end"
+      : "key-part";
+    return remarkOf(code, ...request.keySpan, userId, { length: part.length });
   }
 }
 

@@ -183,6 +183,25 @@ Deno.test("startKeyServer() accepts the key last issued to a user, and no other"
   assertEquals(await ada.verifyKey(second), { status: 200, ok: true, message: SUCCESS });
 });
 
+Deno.test("startKeyServer() tells which part of the key came back", async () => {
+  await using server = startKeyServer({ port: 0 });
+  using client = new KeyClient({ port: server.addr.port });
+  const other = KEY.slice(0, 63);
+  assertStringIncludes((await client.verifyKey(other)).message, "63 of 128 digits: `recv()`");
+  const key = text(await client.requestKey());
+  for (
+    const [part, message] of [
+      [key.slice(0, 63), "the first 63 of the 128 digits: `recv()` returned before everything"],
+      [key.slice(1), "the last 127 of the 128 digits: the beginning was cut off"],
+      [other, "63 of 128 digits, and not those that were issued to the user `User1`"],
+    ]
+  ) {
+    const response = await client.verifyKey(part);
+    assertEquals(response.status, 400);
+    assertStringIncludes(response.message, message);
+  }
+});
+
 Deno.test("startKeyServer() keeps users of one name at two addresses apart", async () => {
   await using server = listen();
   const from = (localAddress: string, wire: string) =>
@@ -507,12 +526,12 @@ Deno.test("startKeyServer() lets a kept connection idle for 2 s by default", asy
 
 const UNFINISHED: [name: string, wire: string, code: string, message: string][] = [
   ["nothing", "", "nothing-sent", "the client connected and sent no byte"],
-  ["half a line", "KEY /user", "no-line-end", "9 bytes came, and the last line has no end"],
+  ["half a line", "KEY /user", "no-line-end", "9 bytes, and the last line has no end"],
   [
     "no empty line",
     "KEY /user/Ada/ HTTP/1.1\r\n",
     "no-empty-line",
-    "25 bytes came, and no empty line",
+    "25 bytes, and no empty line",
   ],
   [
     "half a body",
@@ -655,7 +674,9 @@ Deno.test("startKeyServer() closes a connection that its client leaves open", as
   await server.event("closed");
   const took = performance.now() - end;
   assert(took > 25 && took < 15 * 30, `${took} ms`);
-  assertEquals(server.remarks(), []);
+  const { remark, bytes } = await server.event("remark");
+  assertEquals([remark.code, text(bytes)], ["still-open", CLOSING_REQUEST]);
+  assertStringIncludes(remark.message, "`recv()` gives b'' when there is no more");
 });
 
 Deno.test("startKeyServer() reads no more than a megabyte behind its last answer", async () => {
@@ -678,14 +699,14 @@ Deno.test("startKeyServer() tells all that happens, in order", async () => {
   const before = Date.now();
   using client = await Client.to(server);
   const { port } = client.conn.localAddr as Deno.NetAddr;
-  const request = "PUT /key/Ada/x/ HTTP/1.1\r\n\r\n";
+  const request = "PUT /key/Ada/a-/ HTTP/1.1\r\n\r\n";
   await client.send(request);
   const response = await client.response();
   client.close();
   await server.event("closed");
   const common = { connection: 1, method: "PUT", userId: "Ada" };
   const message = bodyOf(response);
-  const remark = { severity: "error", status: 400, message, start: 13, end: 14 };
+  const remark = { severity: "error", status: 400, message, start: 14, end: 15 };
   const events = server.events.map(({ time, peer, ...event }) => {
     assert(time >= before && time <= Date.now());
     assertEquals([peer.hostname, peer.port], ["127.0.0.1", port]);

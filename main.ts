@@ -476,7 +476,7 @@ function logger(log: Log, isVerbose: boolean): (event: KeyServerEvent) => void {
   const paint = (code: number, text: string) =>
     log.isColored ? `\x1b[${code}m${text}\x1b[0m` : text;
   const answered = new Map<number, { reads: number; remarks: Remark[] }>(); // about to be
-  let unfinished = 0; // the connection that the last line is about, if it is about no answer
+  let heading = ""; // the last one, of what is about no answer
 
   const head = ({ time, peer }: KeyServerEvent) =>
     `${new Date(time).toTimeString().slice(0, 8)} ${authority(peer.hostname, peer.port)}  `;
@@ -503,13 +503,15 @@ function logger(log: Log, isVerbose: boolean): (event: KeyServerEvent) => void {
           request.remarks.push(event.remark);
           break;
         }
-        if (unfinished !== event.connection) {
-          const isRequest = event.remark.severity !== "note";
-          text = `${head(event)}${requestLine(event.bytes)}${isRequest ? "  unfinished" : ""}\n`;
+        const isRequest = event.remark.severity !== "note";
+        const line = `${requestLine(event.bytes)}${isRequest ? "  unfinished" : ""}`;
+        const isHeaded = heading === `${event.connection} ${line}`;
+        heading = `${event.connection} ${line}`;
+        if (!isHeaded) {
+          text = `${head(event)}${line}\n`;
           if (isVerbose && isRequest) text += wireLines(">", event.bytes);
         }
         log.print(text + remarkLines(event.remark, event.bytes));
-        unfinished = event.connection;
         return;
       }
       case "answer": {
@@ -525,6 +527,9 @@ function logger(log: Log, isVerbose: boolean): (event: KeyServerEvent) => void {
           const pieces = reads === 1 ? "in one read" : `in ${reads} reads`;
           text += `${wireLines(">", request)}   (${request.length} bytes, ${pieces})\n`;
         }
+        if (status >= 400 && remarks.every(({ severity }) => severity !== "error")) {
+          text += `  ${paint(31, "error")}: ${event.message}\n`; // said before, of the unfinished request
+        }
         for (const remark of remarks) text += remarkLines(remark, request);
         if (isVerbose) text += wireLines("<", bytes);
         answered.delete(event.connection);
@@ -535,7 +540,7 @@ function logger(log: Log, isVerbose: boolean): (event: KeyServerEvent) => void {
         if (isVerbose) text = `${head(event)}closed by the ${event.by}\n`;
     }
     if (text === "") return;
-    unfinished = 0;
+    heading = "";
     log.print(text);
   };
 }
@@ -616,25 +621,37 @@ interface UserRow {
 /** What became of each user, for who runs the exercise. */
 class UserTable {
   #rows = new Map<string, UserRow>();
-  #remarks = new Map<number, string>(); // of connections, the first of the next answer
+  #remarks = new Map<number, string>(); // of connections: the first one that is not yet answered
+  #users = new Map<number, string | null>(); // of connections: the last one
 
   add(event: KeyServerEvent): void {
     const { connection, peer } = event;
-    const remark = this.#remarks.get(connection);
-    if (event.type === "remark" && event.remark.severity !== "note") {
-      if (remark === undefined) this.#remarks.set(connection, event.remark.message);
+    if (event.type === "remark" && event.remark.severity === "note") {
+      // Of one who has not come through it tells why.
+      const row = this.#row(this.#users.get(connection) ?? null, peer.hostname);
+      if (row.verified === 0) row.remark ??= event.remark.message;
+    } else if (event.type === "remark") {
+      if (!this.#remarks.has(connection)) this.#remarks.set(connection, event.remark.message);
+    } else if (event.type === "request") {
+      this.#remarks.delete(connection); // it was unfinished when that was said
+      this.#users.set(connection, event.userId ?? null);
     } else if (event.type === "answer" && event.status >= 200) {
       const row = this.#row(event.userId ?? null, peer.hostname);
       if (event.status >= 400) row.errors++;
       else if (event.method === "KEY") row.asked++;
       else row.verified++;
-      row.remark = remark ?? row.remark;
+      const isError = event.status >= 400;
+      row.remark = isError ? event.message : this.#remarks.get(connection) ?? row.remark;
       this.#remarks.delete(connection);
-    } else if (event.type === "closed" && remark !== undefined) { // and was never answered
-      const row = this.#row(null, peer.hostname);
-      row.errors++;
-      row.remark = remark;
+    } else if (event.type === "closed") {
+      const remark = this.#remarks.get(connection);
+      if (remark !== undefined) { // of a request that was never answered
+        const row = this.#row(null, peer.hostname);
+        row.errors++;
+        row.remark = remark;
+      }
       this.#remarks.delete(connection);
+      this.#users.delete(connection);
     }
   }
 
@@ -645,10 +662,18 @@ class UserTable {
   format(): string {
     const head = ["user", "address", "asked", "verified", "errors", "last remark"];
     const rows = this.rows().slice(-MAX_SHOWN_USERS).map((row) => [
-      cut(row.user === null ? "-" : escapeControls(row.user.replace(/[\t\r\n]/g, "?")), 24),
+      cut(
+        row.user === null
+          ? "-"
+          : row.user === ""
+          ? "(empty)"
+          : escapeControls(row.user.replace(/[\t\r\n]/g, "?")),
+        24,
+      ),
       row.address,
       ...[row.asked, row.verified, row.errors].map(String),
-      cut((row.remark ?? "").replace(/[:;] .*/s, ""), 60), // the fact, without cause and cure
+      // The fact, without cause and cure.
+      cut(/^(?:`[^`]*`|[^`:;]|[:;](?! ))*/.exec(row.remark ?? "")![0], 60),
     ]);
     if (rows.length === 0) return "key_client: nobody came\n";
     const widths = head.map((name, at) =>

@@ -564,17 +564,16 @@ TIME PEER  PUT /key/Ada/${"\\xe9".repeat(21)}...  400
     ...${"\\xe9".repeat(15)}%zz/ HTTP/1.1\\r\\n
        ${" ".repeat(60)}^^^
 TIME PEER  GET /user/Ada/ HTTP/1.1  405
-  error: \`GET\` is what a browser or a library sends unless it is told otherwise: this path takes \`KEY\` (curl: \`-X KEY\`; requests: \`requests.request("KEY", url)\`)
+  error: this path takes \`KEY\`, and \`GET\` is what a browser or a library sends unless it is told otherwise: write \`KEY\` in its place (curl: \`-X KEY\`; requests: \`requests.request("KEY", url)\`)
     GET /user/Ada/ HTTP/1.1\\r\\n
     ^^^
 TIME PEER  KEY /user/B%0Aob/ HTTP/1.1  200
-  warning: this line ends in LF (\`\\n\`) alone: write \`\\r\\n\`, many servers refuse the request
+  warning: this line ends in LF (\`\\n\`) alone: write \`\\r\\n\` (with \`nc\`: \`nc -C\`), many servers refuse the request
     KEY /user/B%0Aob/ HTTP/1.1\\n
                               ^^
 
 user  address    asked  verified  errors  last remark
--     127.0.0.1      0         0       2  \`%zz\` is no percent-encoding
-Ada   127.0.0.1      1         1       2  \`GET\` is what a browser or a library sends unless it is t...
+Ada   127.0.0.1      1         1       4  this path takes \`KEY\`, and \`GET\` is what a browser or a l...
 B?ob  127.0.0.1      1         0       0  this line ends in LF (\`\\n\`) alone
 `,
   );
@@ -626,28 +625,28 @@ TIME PEER  connected
 TIME PEER  KEY /user  400
    > KEY /user
    (9 bytes, in one read)
-  error: 9 bytes came, and the last line has no end: each line ends in \`\\r\\n\`, and an empty line ends the head, so its last bytes are \`\\r\\n\\r\\n\`
+  error: 9 bytes, and the last line has no end: each line ends in \`\\r\\n\`, and an empty line ends the head, so its last bytes are \`\\r\\n\\r\\n\`
     KEY /user
              ^
    < HTTP/1.1 400 Bad Request\\r\\n
    < Content-Type: text/plain; charset=utf-8\\r\\n
-   < Content-Length: 135\\r\\n
+   < Content-Length: 130\\r\\n
    < DATE\\r\\n
    < Connection: close\\r\\n
    < \\r\\n
-   < 9 bytes came, and the last line has no end: each line ends in \`\\\\r\\\\n\`, and an empty line ends the head, so its last bytes are \`\\\\r\\\\n\\\\r\\\\n\`
+   < 9 bytes, and the last line has no end: each line ends in \`\\\\r\\\\n\`, and an empty line ends the head, so its last bytes are \`\\\\r\\\\n\\\\r\\\\n\`
 TIME PEER  closed by the client
 TIME PEER  connected
 TIME PEER  (nothing)  400
    (0 bytes, in 0 reads)
-  error: nothing came: the client connected and sent no byte (\`connect()\` alone sends nothing; call \`sendall()\` before \`recv()\`)
+  error: nothing came: the client connected and sent no byte (\`sendall()\` comes before \`recv()\`; after \`makefile()\` and \`write()\` also \`flush()\`)
    < HTTP/1.1 400 Bad Request\\r\\n
    < Content-Type: text/plain; charset=utf-8\\r\\n
-   < Content-Length: 119\\r\\n
+   < Content-Length: 136\\r\\n
    < DATE\\r\\n
    < Connection: close\\r\\n
    < \\r\\n
-   < nothing came: the client connected and sent no byte (\`connect()\` alone sends nothing; call \`sendall()\` before \`recv()\`)
+   < nothing came: the client connected and sent no byte (\`sendall()\` comes before \`recv()\`; after \`makefile()\` and \`write()\` also \`flush()\`)
 TIME PEER  closed by the client
 TIME PEER  connected
 TIME PEER  KEY /user/Ada/ HTTP/1.1
@@ -691,14 +690,40 @@ Deno.test("main() --serve says at once what an unfinished request lacks, and why
   assertStringIncludes(
     timeless(stderr),
     `TIME PEER  KEY /user/Ada/ HTTP/1.1  unfinished
-  error: 32 bytes came, and no empty line yet: end the head with \`\\r\\n\\r\\n\`, one for the last line and one for the empty line
+  error: 32 bytes, and no empty line yet: end the head with \`\\r\\n\\r\\n\`, one for the last line and one for the empty line
   warning: this line ends in LF`,
   );
   assertStringIncludes(
     timeless(stderr),
     "TIME PEER  KEY /user/Ada/ HTTP/1.1\n  note: idle for 2 s after the whole answer, so closed; if your client",
   );
-  assertMatch(stderr, /-  +127\.0\.0\.1 +0 +0 +1 {2}32 bytes came, and no empty line yet\n/);
+  assertMatch(
+    stderr,
+    /\nAda +127\.0\.0\.1 +1 +0 +0 {2}idle for 2 s after the whole answer, so closed\n/,
+  );
+  assertMatch(stderr, /-  +127\.0\.0\.1 +0 +0 +1 {2}32 bytes, and no empty line yet\n/);
+});
+
+Deno.test("main() --serve forgets what a request lacked when it is whole, and says again why it failed", async () => {
+  const unfinished = Promise.withResolvers<void>();
+  const onStderr = (text: string) => {
+    if (text.match(/unfinished/g)?.length === 2) unfinished.resolve();
+  };
+  await using server = await serving([], { onStderr });
+  using good = await Deno.connect({ port: Number(server.port) });
+  await good.write(new TextEncoder().encode("KEY /user/Ada/ HTTP/1.1\r\nHost: a\r\n"));
+  using bad = await Deno.connect({ port: Number(server.port) });
+  await bad.write(new TextEncoder().encode("KEY /user/Bob/ HTTP/1.1\r\nHost: a\r\n"));
+  await unfinished.promise;
+  await good.write(new TextEncoder().encode("Connection: close\r\n\r\n"));
+  await new Response(good.readable).text();
+  await bad.closeWrite();
+  await new Response(bad.readable).text();
+  const { stderr } = await server.stop();
+  const words = "error: 34 bytes, and no empty line yet: end the head";
+  assertEquals(stderr.split(words).length, 4); // to Ada, to Bob, and to Bob again
+  assertMatch(stderr, /\nAda +127\.0\.0\.1 +1 +0 +0\n/);
+  assertMatch(stderr, /\nBob +127\.0\.0\.1 +0 +0 +1 {2}34 bytes, and no empty line yet\n/);
 });
 
 Deno.test("main() --serve --json prints a line for each event, and the users", async () => {

@@ -111,7 +111,9 @@ export const RULES: Record<Part, Rule[]> = {
   split: [
     ["chunks-in-line", 400, /(?<=^[A-Z]+ \/key\/[^/ ]*\/)80\r?\n(?=[\da-fA-F]{128})/,
       "the key has the sizes of its chunks with it: with `Transfer-Encoding: chunked` a body comes in chunks, each behind a line with its size in hex; take the chunks alone"],
-    ["line-end-in-path", 400, /(?<=^[A-Z]+ \/[!-\xff]*)\r?\n(?=[!-\xff]* HTTP\/1\.\d\r?\n)|(?<=^[A-Z]+ \/key\/[^/ ]*\/[\da-fA-F]{128})\r?\n/,
+    ["response-in-line", 400, /(?<=^[A-Z]+ \/key\/[^/ \r\n]*\/) ?[^\r\n]*?(?:HTTP\/1\.\d \d{3}|Content-|charset=|Connection:|Date:|Server:|GMT|close)/i,
+      "the key has a part of the response's head with it: take the body alone, which begins behind the first empty line: `response.split(\"\\r\\n\\r\\n\", 1)[1]`"],
+    ["line-end-in-path", 400, /(?<=^[A-Z]+ \/[!-\xff]*)\r?\n(?=[!-\xff]* HTTP\/1\.\d\r?\n)|(?<=^[A-Z]+ \/key\/[^/ \r\n]*\/(?:[\da-fA-F]{128})?)\r?\n/,
       "here the line ends in the middle of the path: a value still had its line end (from `input()`, a file or the response); use `.strip()`"],
   ],
   // The first line, without its end, where nothing behind it can be made out.
@@ -119,22 +121,32 @@ export const RULES: Record<Part, Rule[]> = {
     // deno-lint-ignore no-control-regex
     ["tls", 400, /^\x16\x03/,
       "this is the first message of TLS, and this server speaks plain HTTP: write `http://`, not `https://`, or leave out `ssl.wrap_socket()`"],
-    ["http2", 400, /^PRI \* HTTP\/2[!-\xff]*/,
+    ["http2", 400, /^PRI \*/,
       "this is how HTTP/2 begins, and this server speaks HTTP/1.1: switch your client to it (curl: `--http1.1`)"],
     ["utf-16", 400, /^(?:\xff\xfe|\xfe\xff|[!-~]\0[!-~]\0|\0[!-~]\0[!-~])/,
       "there is a zero byte with each character, as UTF-16 has it: encode the request with `.encode()`, which is UTF-8"],
+    // deno-lint-ignore no-control-regex
+    ["pickle", 400, /^\x80[\x02-\x05]/,
+      "this is a pickled object of Python: send the text itself, with `request.encode()`"],
+    ["data-first", 400, /^[{[<(]/,
+      "this looks like data (JSON, XML, a list): the first line of a request is `KEY /user/<user_id>/ HTTP/1.1`"],
     ["telnet", 400, /^\xff[\xfb-\xfe][^]/,
       "these are the options of telnet, and this server speaks plain HTTP: use `nc`, or PuTTY in raw mode"],
     ["nul", 400, /(?<=^[^]?)\0+/,
-      "the request begins with zero bytes: send the text alone, without its length before it"],
+      "there are zero bytes before the method: send the text alone, without its length before it"],
     ["bytes-literal", 400, /^b(?=["'])/,
       "the request is wrapped in b'...': Python put the bytes object itself into the text; send the bytes as they are, or use `.decode()` to make text of them"],
-    ["quoted", 400, /^["'`]+/,
+    ["quoted", 400, /^["'`]/,
       "the request begins with a quotation mark: send the text alone, without the marks around it"],
+    ["raw-bytes-in-line", 400, /(?<=^[A-Z]+ \/key\/[^/ ]*\/)b["'][^"']*?\\x/,
+      "the key was made bytes and then shown as Python shows them: send the 128 digits as they came, without `bytes.fromhex()`"],
+    // deno-lint-ignore no-control-regex
+    ["raw-key", 400, /(?<=^PUT \/key\/[^/ ]*\/)(?! ?[\da-fA-F]{100})[!-\xff]*[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\xff]/,
+      "there are bytes in the key that are no text: send the 128 hex digits as they came, without `bytes.fromhex()`"],
     ["bytes-in-line", 400, /(?<=^[A-Z]+ \/\w+\/[^/ ]*\/?)b(?=["'])/,
       "here begins b'...': Python put a bytes object itself into the text; use `.decode()` to make text of it, and take the key alone"],
-    ["response-in-line", 400, /(?<=^[A-Z]+ \/[^ ]*)HTTP\/1\.\d (?=\d{3})/,
-      "the key has the head of the response with it: take the body alone, which begins behind the first empty line: `response.split(\"\\r\\n\\r\\n\", 1)[1]`"],
+    ["crlf-spelt-out", 400, /\b(?:CRLF|<CR><LF>|\[CRLF\])/,
+      (found) => `\`${found}\` is only the name of a line end: write "\\r\\n" in its place`],
     ["literal-line-end", 400, /\\r(?:\\n)?|\\n/,
       (found) => `the characters \`${found}\` stand in the request, where a line should end: in Python a raw string (r"...") or a doubled backslash does that; write "\\r\\n" in a plain string`],
     ["slash-line-end", 400, /\/r\/n|(?<=HTTP\/1\.\d)\/n/,
@@ -145,7 +157,7 @@ export const RULES: Record<Part, Rule[]> = {
       "here is a CR (`\\r`) without its LF: each line ends in the two characters `\\r\\n`, in this order"],
     ["response-line", 400, /^HTTP\/[!-\xff]*(?= \d{3}\b)/,
       "this is how a response begins: a request begins with its method, `KEY /user/<user_id>/ HTTP/1.1`"],
-    ["line-goes-on", 400, /(?<=HTTP\/1\.\d) ?(?=[A-Za-z][\w-]*:)/,
+    ["line-goes-on", 400, /(?<=HTTP\/1\.\d)[ ,;]*(?=[A-Za-z][\w-]*:)/,
       "the line goes on behind the version: it ends there, with `\\r\\n`, and each field has a line of its own"],
   ],
   // The first line, without its end, if it is not `METHOD target HTTP/1.x`.
@@ -153,7 +165,7 @@ export const RULES: Record<Part, Rule[]> = {
     ["byte-order-mark", 400, /^\xef\xbb\xbf/,
       "there is a byte order mark before the method: encode with `utf-8`, not `utf-8-sig`"],
     ["indented-line", 400, /^[ \t]+/,
-      'there is white space before the method: a text in """triple quotes""" keeps its indentation; put the lines together with "\\r\\n" instead'],
+      'there is white space before the method: the line begins with the method (a text in """triple quotes""" keeps its indentation; put the lines together with "\\r\\n" instead)'],
     ["no-method", 400, /^(?:https?:\/\/|\/|user\/|key\/)[!-\xff]*/,
       "the line begins with the path: the method comes first, as in `KEY /user/<user_id>/ HTTP/1.1`"],
     ["order", 400, /^(?:HTTP\/[!-\xff]+|[A-Za-z]+ HTTP\/[!-\xff]+(?= [!-\xff]))/i,
@@ -162,6 +174,10 @@ export const RULES: Record<Part, Rule[]> = {
       "there are two methods: the line has one, as in `KEY /user/<user_id>/ HTTP/1.1`"],
     ["address-in-line", 400, /(?<=^[A-Z]+ )[\w.-]+:\d+(?= \/)/,
       (found) => `\`${found}\` does not belong here: the server's address goes into the Host field`],
+    ["number-first", 400, /^\d+\s*(?=[A-Z]+ \/)/,
+      "a number stands before the method: send the text alone, without its length before it"],
+    ["label-first", 400, /^\w+:\s*(?=[A-Z]+ \/)/,
+      (found) => `leave out \`${found.trim()}\`: the line begins with the method`],
     ["method-punctuation", 400, /^[A-Za-z]+(?<here>\s?[:,;|]+)/,
       (found) => `there is a \`${found.trim()}\` behind the method: nothing but one space comes there, as in \`KEY /user/<user_id>/ HTTP/1.1\``],
     ["no-space", 400, /^(?:KEY|PUT|GET|POST)(?<here>\/)/i,
@@ -181,10 +197,18 @@ export const RULES: Record<Part, Rule[]> = {
       (found) => `the version is written \`${found}\`: it is \`HTTP/1.1\`, in capitals`],
     ["wrong-version", 400, /(?<= )(?!HTTP\/1\.\d$)(?:HTTPS?(?: ?\/ ?| |)[\d.,]*|H[TP]{2,5}\/[\d.]+|HTTP[!-~]*|\d\.\d)$/i,
       (found) => `the version is written \`${found}\`: this server speaks \`HTTP/1.1\`, spelt just so`],
+    ["user-space", 400, /(?<=^[!-\xff]+ \/user\/[^/ ]*) +(?=\/ )|(?<=^[!-\xff]+ \/user\/) +/,
+      "there is white space at the beginning or the end of the user id: `input()` or a file left it there; use `.strip()`"],
+    ["version-twice", 400, /HTTP\/1\.\d (?=HTTP\/1\.\d$)/,
+      "the version is there twice: the line ends in one"],
+    ["slash-and-space", 400, /(?<=^[!-\xff]+ \/[!-\xff]*) \/(?=HTTP\/\d)/,
+      "slash and space have changed places: the path ends in a slash, and then there is a space, as in `/user/Ada/ HTTP/1.1`"],
     ["space-in-key", 400, /(?<=^[A-Z]+ \/key\/[^/ ]*\/[^ ]*) (?=.* HTTP\/[!-\xff]+$)/,
       "there is a space in the key, and a key is 128 hex digits: white space around it goes with `.strip()`; if it is no key at all (a list, an object, an error message), look at what the answer to KEY was"],
     ["space-in-path", 400, /^[!-\xff]+ [!-\xff]+(?<here> )[!-\xff].*(?: HTTP\/[!-\xff]+|\/)$/i,
       "there is a space in the path: write it as `%20` (in Python: `urllib.parse.quote(user_id, safe='')`)"],
+    ["no-path", 400, /(?<=^[A-Z]+) HTTP\/1\.\d$/,
+      "the path is missing: it stands between the method and the version, as in `KEY /user/<user_id>/ HTTP/1.1`"],
     ["no-version", 400, /^[!-~]+ [!-~\x80-\xff]+(?<here>)$/,
       "the version is missing: the line ends in ` HTTP/1.1`, as in `KEY /user/<user_id>/ HTTP/1.1`"],
     ["method-name", 400, /^(?![{[(<])[^ ]*[^\w!#$%&'*+.^`|~ -][^ ]*(?= )/,
@@ -244,6 +268,8 @@ export const RULES: Record<Part, Rule[]> = {
       "there is a slash too many: the path is `/user/<user_id>/` or `/key/<user_id>/<key_val>/` (is a variable empty, or does it have a slash in it?)"],
     ["no-user-id", 404, /^\/(?:user|key)\/?$|^\/key\/(?=[\da-f]{64,}\/?$)/i,
       "the user id is missing: the path is `/user/<user_id>/` or `/key/<user_id>/<key_val>/`"],
+    ["no-slash-before-key", 404, /(?<=^\/key\/[^/]*?)[:=]?(?=[\da-fA-F]{128}\/?$)/,
+      "there is no slash between the user id and the key: the path is `/key/<user_id>/<key_val>/`"],
     ["no-key-in-path", 404, /^\/key\/[^/]+\/?(?<here>)$/,
       "there is no key in the path: it is `/key/<user_id>/<key_val>/`; to ask for a key send `KEY /user/<user_id>/`"],
     ["method-in-path", 404, /^\/(?:KEY|PUT)(?=\/(?:user|key)\/|\/?$)/,
@@ -270,7 +296,7 @@ export const RULES: Record<Part, Rule[]> = {
     ["key-to-key", 405, /^KEY(?= \/key)/i,
       "this path takes a key, with the method `PUT`: to ask for one, use `KEY /user/<user_id>/`"],
     ["method-get", 405, /^(?:GET|HEAD)(?= )/i,
-      (found, { allow }) => `\`${found}\` is what a browser or a library sends unless it is told otherwise: this path takes \`${allow}\` (curl: \`-X ${allow}\`; requests: \`requests.request("${allow}", url)\`)`],
+      (found, { allow }) => `this path takes \`${allow}\`, and \`${found}\` is what a browser or a library sends unless it is told otherwise: write \`${allow}\` in its place (curl: \`-X ${allow}\`; requests: \`requests.request("${allow}", url)\`)`],
     ["wrong-method", 405, /^[!-\xff]+/,
       (found, { allow }) => `this path takes the method \`${allow}\`, not \`${found}\``],
   ],
@@ -287,7 +313,7 @@ export const RULES: Record<Part, Rule[]> = {
     ["user-bytes-literal", "warning", /^b(?:'.*'|".*"|%27.*%27|%22.*%22)$/,
       "the user id is wrapped in b'...': Python put the bytes object itself into the text; use `.decode()`"],
     ["user-quoted", "warning", /^(?:\(|%28)?(?:['"]|%27|%22).*(?:['"]|%27|%22)(?:,|%2C)?(?:\)|%29)?$/i,
-      "there are quotation marks around the user id, as a part of it"],
+      "there are quotation marks around the user id, as a part of it: leave them out (in Python `!r` and `repr()` add them)"],
     ["user-white-space", "warning", /^(?:%20|%09|%0D|%0A)+|(?:%20|%09|%0D|%0A)+$/i,
       "there is white space around the user id, as a part of it: `input()` or a file left it there; use `.strip()`"],
     ["user-none", "warning", /^(?:None|null|undefined|NaN)$/,
@@ -315,6 +341,8 @@ export const RULES: Record<Part, Rule[]> = {
       (found) => `the key is \`${found}\`, so there was none: look at what the answer to KEY was, and send no PUT without a key`],
     ["key-object", 400, /^<.*(?: at 0x|object|Response|function|coroutine|method).*>$|^\[object/,
       "this is how a program shows an object: take the text of the response out of it"],
+    ["key-name", 400, /^(?:key|key_?val|value)[=:]/i,
+      (found) => `leave out \`${found}\`: send the digits alone`],
     ["key-placeholder", 400, /^[<{[$:]*key(?:_?val(?:ue)?)?[>}\]]*$/i,
       (found) => `the key is \`${found}\`: that is the placeholder, put the key there`],
     ["key-list", 400, /^[[(]?\d+(?:, ?\d+)+[\])]?$/,
@@ -343,10 +371,14 @@ export const RULES: Record<Part, Rule[]> = {
       "there are bytes in the key that are no text: send the 128 hex digits as they came, not the 64 bytes that they stand for"],
     ["key-base64", 400, /^[\w+/-]{86}(?:==)?$/,
       "the key looks like base64: send the 128 hex digits as they came"],
+    ["key-decimal", 400, /^\d{150,156}$/,
+      (_, { partSize }) => `${partSize} decimal digits: the key was made a number; send the text as it came, without \`int()\``],
     ["long-key", 400, /^[\da-f]{129,}$/i,
       (_, { size }) => `${size} digits, a key has ${KEY_SIZE}: something else came with it; the body ends after as many bytes as Content-Length says`],
     ["short-key", 400, /^[\da-f]+(?<here>)$/i,
       (_, { partSize }) => `${partSize} of ${KEY_SIZE} digits: \`recv()\` returned before everything had come; call it again until the body has as many bytes as Content-Length says`],
+    ["key-word", 400, /^[A-Za-z]*[g-z][A-Za-z]*$/i,
+      (found) => `\`${found}\` is a word and no key: a key is ${KEY_SIZE} of 0-9 and a-f, sent just as it came`],
     ["key-not-hex", 400, /[^\da-f]+/i,
       (found) => `\`${found}\` is no hex digit: a key is ${KEY_SIZE} of 0-9 and a-f, sent just as it came`],
   ],
@@ -373,7 +405,7 @@ export const RULES: Record<Part, Rule[]> = {
     ["field-equals", 400, /^[\w-]+\s*(?<here>=)/,
       "here is a `=`: a field is written `Name: value`"],
     ["no-colon", 400, /^[^:]*$|^[\w-]+ [\w.-]+:\d+$/,
-      "there is no colon in this line: a field is `Name: value` (was this the body? it comes behind an empty line)"],
+      "there is no colon in this line: a field is `Name: value`"],
     ["field-name", 400, /^[^:]*[^\w!#$%&'*+.^`|~:-][^:]*(?=:)/,
       "this is no name of a field: letters, digits and `-`, without a space"],
     ["field-value", 400, /[^\t\x20-\x7e\x80-\xff]/,
@@ -394,6 +426,8 @@ export const RULES: Record<Part, Rule[]> = {
       "there is a path in the Host field: it has the server's name and port alone, as in `Host: 127.0.0.1:5000`; many servers refuse the request"],
     ["host-tuple", "warning", /^\(?["'].*/,
       "the Host field has what Python shows of an address: write f\"{host}:{port}\", as in `Host: 127.0.0.1:5000`"],
+    ["host-comma", "warning", /,.*/,
+      "there is a comma in the Host field: each field has a line of its own"],
     ["host-invalid", "warning", /^[^]*/,
       "this is no name or address of a server: it is written as in `Host: 127.0.0.1:5000`; many servers refuse the request"],
   ],
@@ -418,11 +452,11 @@ export const RULES: Record<Part, Rule[]> = {
   // Found by code.
   whole: [
     ["nothing-sent", 400, null,
-      "nothing came: the client connected and sent no byte (`connect()` alone sends nothing; call `sendall()` before `recv()`)"],
+      "nothing came: the client connected and sent no byte (`sendall()` comes before `recv()`; after `makefile()` and `write()` also `flush()`)"],
     ["no-line-end", 400, null,
-      (_, { came }) => `${octets(came)} came, and the last line has no end: each line ends in \`\\r\\n\`, and an empty line ends the head, so its last bytes are \`\\r\\n\\r\\n\``],
+      (_, { came }) => `${octets(came)}, and the last line has no end: each line ends in \`\\r\\n\`, and an empty line ends the head, so its last bytes are \`\\r\\n\\r\\n\``],
     ["no-empty-line", 400, null,
-      (_, { came }) => `${octets(came)} came, and no empty line yet: end the head with \`\\r\\n\\r\\n\`, one for the last line and one for the empty line`],
+      (_, { came }) => `${octets(came)}, and no empty line yet: end the head with \`\\r\\n\\r\\n\`, one for the last line and one for the empty line`],
     ["too-large", 400, null,
       "the request is larger than 65536 bytes: this server takes no more"],
     ["body-incomplete", 400, null,
@@ -448,7 +482,7 @@ export const RULES: Record<Part, Rule[]> = {
     ["blank-line-first", "warning", null,
       'there is an empty line before the request: a text in """triple quotes""" begins with one; many servers refuse the request'],
     ["lf-alone", "warning", null,
-      "this line ends in LF (`\\n`) alone: write `\\r\\n`, many servers refuse the request"],
+      "this line ends in LF (`\\n`) alone: write `\\r\\n` (with `nc`: `nc -C`), many servers refuse the request"],
     ["value-line-end", "warning", null,
       "the characters `\\r\\n` stand in this field, with backslashes: a raw string (r\"...\") or a doubled backslash does that"],
     ["question-mark", 404, null,
@@ -459,7 +493,9 @@ export const RULES: Record<Part, Rule[]> = {
       (_, { length }) => `${octets(length)} of body, which this server ignores: user id and key stand in the path`],
     // Of the connection, by who has it.
     ["idle", "note", null,
-      (_, { seconds, length }) => `idle for ${seconds} s after the whole answer, so closed; if your client was still waiting: stop reading after Content-Length, ${length} bytes of body, or send \`Connection: close\``],
+      (_, { seconds, length }) => `idle for ${seconds} s after the whole answer, so closed; if your client was still waiting: stop reading after Content-Length, ${length} bytes of body, or send \`Connection: close\`; if it has another request: make a new connection`],
+    ["still-open", "note", null,
+      "the whole answer was sent and the connection ended, and the client has not closed its end since: `recv()` gives b'' when there is no more, leave the loop then (`if not data: break`)"],
     ["reset", "note", null,
       "the client reset the connection, as a socket does that is closed before all of the answer has been read (one `recv()` may give a part of it)"],
     ["late-request", "note", null,
@@ -481,6 +517,12 @@ export const RULES: Record<Part, Rule[]> = {
       (found) => `this key was issued to \`${found}\` at another address: ask for it from where you send it back`],
     ["key-case", 400, null,
       "the key is right but for capitals and small letters: send the digits just as they came, without `.upper()` or `.lower()`"],
+    ["key-start", 400, null,
+      (_, { length }) => `the first ${length} of the ${KEY_SIZE} digits: \`recv()\` returned before everything had come; call it again until the body has as many bytes as Content-Length says`],
+    ["key-end", 400, null,
+      (_, { length }) => `the last ${length} of the ${KEY_SIZE} digits: the beginning was cut off (a slice one too far? \`strip("b'")\` takes a \`b\` off the key as well)`],
+    ["key-part", 400, null,
+      (found, { length }) => `${length} of ${KEY_SIZE} digits, and not those that were issued to the user \`${found}\`: send the key just as it came`],
   ],
 };
 
@@ -519,13 +561,14 @@ const ORIGIN_REGEXP = /^https?:\/\/[^/?#]+/i;
 // RFC 3986 section 3.3: pchar and "/".
 const PATH_REGEXP = /^(?:[\w.~!$&'()*+,;=:@/-]|%[\da-fA-F]{2})*$/;
 const ROUTE_REGEXP = /^\/(?:user\/([^/]*)|key\/([^/]*)\/([^/]*))\/$/;
-const NAMED_REGEXP = /^\/(?:user|key)\/([^/]+)/;
+const NAMED_REGEXP = /\/(?:user|key)\/(?![\da-f]{100})([!-.0-\xff]{1,256})/i;
 const KEY_REGEXP = /^[\da-f]{128}$/i;
 // RFC 9110 section 7.2: uri-host [ ":" port ].
 const HOST_REGEXP = /^(?:[\w.~%!$&'()*+,;=-]+|\[[\da-f:.%\w-]+\])(?::\d*)?$/i;
 // What can never become a request, whatever follows: TLS, UTF-16 and the like; line ends spelt out.
-// deno-lint-ignore no-control-regex
-const HOPELESS_START_REGEXP = /^(?:\x16\x03|\xff\xfe|\xfe\xff|\0[^]|[!-~]\0|PRI \* HTTP)[^]{2}/;
+const HOPELESS_START_REGEXP =
+  // deno-lint-ignore no-control-regex
+  /^(?=[^]{4})(?:\x16\x03|\xff\xfe|\xfe\xff|\0|[!-~]\0|\x80[\x02-\x05]|["'`{[<(]|b["'])|^PRI \*/;
 const HOPELESS_END_REGEXP = /(?:\\r\\n\\r\\n|\/r\/n\/r\/n|\/n\/n|[!-~]\r\r)$/;
 const FURTHER_REQUEST_REGEXP = /^[\r\n]{0,8}(?:[A-Z]{1,16}(?:$| $| [/h*])|[a-z]{1,16} \/)/;
 const CHUNK_LINE_REGEXP = /^[\da-fA-F]+[\t ]*(?:;[\t\x20-\x7e\x80-\xff]*)?\r\n$/;
@@ -561,6 +604,8 @@ export class IncomingRequest {
   userSpan: [start: number, end: number] = [0, 0];
   /** The 128 hex digits of the key that a PUT brings, as they were spelt. */
   key: string | undefined = undefined;
+  /** Fewer digits than that, if a PUT brings those. */
+  keyPart: string | undefined = undefined;
   /** Where the key stands in the request. */
   keySpan: [start: number, end: number] = [0, 0];
   /** Bytes of the whole request, body and all; 0 until they are known. */
@@ -580,6 +625,7 @@ export class IncomingRequest {
   #headSize = 0;
   #length: number | undefined = undefined;
   #isChunked = false;
+  #framingSpan: [start: number, size: number] = [0, 0]; // of the field that tells of a body
   #chunksEnd = 0;
   #isLastChunkRead = false;
   #bodySize = 0;
@@ -612,12 +658,10 @@ export class IncomingRequest {
   /** Adds what is missing, as no more will come. */
   end(bytes: Uint8Array): void {
     if (this.#headSize === 0) this.#endWithinHead(decodeLatin1(bytes));
-    else if (!this.#isChunked) {
-      const came = bytes.length - this.#headSize;
-      this.#say("body-incomplete", bytes.length, 0, { came, length: this.#length! });
-    } else {
-      const came = bytes.length - this.#headSize;
-      this.#say("chunks-incomplete", bytes.length, 0, { came });
+    else {
+      const about = { came: bytes.length - this.#headSize, length: this.#length };
+      const code = this.#isChunked ? "chunks-incomplete" : "body-incomplete";
+      this.#say(code, ...this.#framingSpan, about);
     }
     this.refuse(bytes);
   }
@@ -648,7 +692,7 @@ export class IncomingRequest {
   }
 
   #isHopeless(bytes: Uint8Array): boolean {
-    this.isBroken = HOPELESS_START_REGEXP.test(decodeLatin1(bytes.subarray(0, 4))) ||
+    this.isBroken = HOPELESS_START_REGEXP.test(decodeLatin1(bytes.subarray(0, 5))) ||
       !this.#hasLine && HOPELESS_END_REGEXP.test(decodeLatin1(bytes.subarray(-8)));
     if (this.isBroken) this.#endWithinHead(decodeLatin1(bytes));
     return this.isBroken;
@@ -659,9 +703,10 @@ export class IncomingRequest {
     const rest = text.lastIndexOf("\n") + 1; // of which no line end has come
     const blank = /^[\r\n]*/.exec(text)![0].length;
     if (rest > blank) this.#parseHead(text.slice(0, rest));
+    else if (this.#explain("split", text.slice(blank), blank)) return;
     else if (this.#explain("start", text.slice(blank), blank)) return;
     else if (!/^(?:$|[A-Z]{1,16}(?: |$))/.test(text.slice(blank))) {
-      this.#explain("line", text.slice(blank), blank); // it never begins like a request
+      return void this.#explain("line", text.slice(blank), blank); // it never begins like a request
     }
     if (this.#isGarbled) return;
     const literal = /(?:\\r)?\\n|\/r\/n/.test(text.slice(rest));
@@ -681,7 +726,6 @@ export class IncomingRequest {
     let hosts = 0;
     let isHostMeant = false;
     let connection = "";
-    let framingSpan: [start: number, size: number] = [0, 0];
     for (let lf; (lf = text.indexOf("\n", at)) >= 0; at = lf + 1) {
       const isCrLf = text[lf - 1] === "\r" && lf > at;
       if (!isCrLf && lfAlone < 0) lfAlone = lf;
@@ -712,12 +756,12 @@ export class IncomingRequest {
           break;
         case "content-length":
           this.#parseLength(content, valueAt);
-          framingSpan = [at, line.length];
+          this.#framingSpan = [at, line.length];
           break;
         case "transfer-encoding":
           this.#isChunked = content.toLowerCase() === "chunked" && !this.isHttp10;
           if (!this.#isChunked) this.#break("unknown-coding", valueAt, content.length);
-          framingSpan = [at, line.length];
+          this.#framingSpan = [at, line.length];
           break;
         default:
           isHostMeant ||= this.#explain("name", name, at) !== "" && /^h/i.test(name);
@@ -726,9 +770,12 @@ export class IncomingRequest {
     if (this.#headSize && !hosts && !isHostMeant && !this.isHttp10) this.#say("no-host", at);
     if (lfAlone >= 0) this.#say("lf-alone", lfAlone, 1);
     if (this.#isChunked && this.#length !== undefined) {
-      this.#break("length-and-chunked", ...framingSpan);
+      this.#break("length-and-chunked", ...this.#framingSpan);
     }
-    if (this.target !== "") this.#parseTarget(lineAt);
+    if (this.target !== "") {
+      this.userId = nameOf(this.target); // also where the rest of the path is wrong
+      this.#parseTarget(lineAt);
+    }
     this.#chunksEnd = text.length;
     const options = connection.split(",").map(trim);
     this.isPersistent = this.isHttp10 ? options.includes("keep-alive") : !options.includes("close");
@@ -744,6 +791,7 @@ export class IncomingRequest {
       return true;
     }
     this.isBroken = true;
+    this.userId = nameOf(line);
     this.#isGarbled = this.#explain("split", head.slice(at), at) !== "" ||
       this.#explain("start", line, at) !== "" ||
       this.#explain("line", line, at) === "no-request-line";
@@ -773,8 +821,6 @@ export class IncomingRequest {
       this.#explain("characters", path, at);
       if (this.remarks.at(-1)?.severity === "error") return;
     }
-    const named = NAMED_REGEXP.exec(path)?.[1];
-    if (named) this.userId = decodeUtf8(named); // also where the rest of the path is wrong
     const match = ROUTE_REGEXP.exec(path);
     if (match === null) return void this.#explain("path", path, at);
     const [, keyUser, putUser, keyText] = match;
@@ -798,7 +844,8 @@ export class IncomingRequest {
     const key = text.replace(/%([\da-f]{2})/gi, (_, hex) => String.fromCharCode(parseInt(hex, 16)));
     if (KEY_REGEXP.test(key)) this.key = key;
     else if (this.remarks.at(-1)?.code !== "swapped") {
-      this.#explain("key", key, this.keySpan[0], {}, text.length);
+      const code = this.#explain("key", key, this.keySpan[0], {}, text.length);
+      if (code === "short-key") this.keyPart = key;
     }
   }
 
@@ -966,6 +1013,12 @@ function decodeLatin1(bytes: Uint8Array): string {
     text += String.fromCharCode.apply(null, bytes.subarray(at, at + 8192) as unknown as number[]);
   }
   return text;
+}
+
+/** Tells the user that a line or a path names, as far as it can be made out. */
+function nameOf(text: string): string | undefined {
+  const segment = NAMED_REGEXP.exec(text)?.[1];
+  return segment && decodeUtf8(segment);
 }
 
 /** Percent-decodes; bytes that were not encoded are taken as they are. `undefined` if it is no UTF-8. */
