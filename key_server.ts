@@ -30,7 +30,7 @@ import {
   remarkOf,
 } from "./request_check.ts";
 
-// ---- What is seen of it
+// ---- Options and events
 
 /**
  * Options of {@linkcode startKeyServer}.
@@ -57,12 +57,13 @@ export interface KeyServerOptions {
   /** Shuts the server down, as {@linkcode KeyServer.shutdown} does. */
   signal?: AbortSignal;
   /**
-   * Milliseconds, above 0: after so long without a request a connection is closed, and a request that
-   * is not whole by then is remarked on. One that is not whole after 15 times as long gets a 400.
+   * Milliseconds, above 0: a connection on which nothing comes for so long after an answer is closed,
+   * and a request that is not whole by then is remarked on. If it is not after 15 times as long, or
+   * if none has come at all, the answer is 400.
    * @default {2_000}
    */
   idleTimeout?: number;
-  /** Called with all that happens, as it happens. What it throws is dropped. */
+  /** Called with all that happens, as it happens. What it throws, or rejects with, is dropped. */
   onEvent?: (event: KeyServerEvent) => void;
 }
 
@@ -136,7 +137,7 @@ export interface AnswerEvent extends ConnectionEvent {
   message: string;
   /** All of it, as it goes over the wire. */
   bytes: Uint8Array;
-  /** All of the request that it answers. */
+  /** The request that it answers; before a 100, as far as it has come. */
   request: Uint8Array;
   /** That request's method, or `""` if there is no request line that can be made out. */
   method: string;
@@ -148,7 +149,7 @@ export interface AnswerEvent extends ConnectionEvent {
 export interface ClosedEvent extends ConnectionEvent {
   /** Which event it is. */
   type: "closed";
-  /** Who ended it: the first to say that nothing more will come, or to break it off. */
+  /** Who ended it: the side that was seen to close its half first, or to reset the connection. */
   by: "client" | "server";
 }
 
@@ -252,6 +253,7 @@ class Server implements KeyServer {
   async #end(): Promise<void> {
     this.isClosing = true;
     this.#listener.close();
+    await new Promise((resolve) => setTimeout(resolve, 5)); // what has come is read meanwhile
     for (const connection of this.connections) connection.shutdown();
     if (this.connections.size === 0) this.#emptied.resolve();
     const deadline = setTimeout(() => {
@@ -283,7 +285,7 @@ class Server implements KeyServer {
       this.#lastTick = performance.now();
       this.#clock = setInterval(() => this.#tick(), this.#period);
     }
-    connection.serve();
+    connection.serve().catch(() => connection.close("server"));
   }
 
   remove(connection: Connection): void {
@@ -303,16 +305,13 @@ class Server implements KeyServer {
     this.#clock = undefined;
   }
 
-  /** Gives up the connection that has been idle for longest: somebody waits for its descriptor. */
+  /** Closes the connection that has waited for longest, to free a descriptor. */
   #makeRoom(): boolean {
-    let longest: Connection | undefined;
-    for (const connection of this.connections) {
-      if (connection.isIdle && !(longest && longest.since <= connection.since)) {
-        longest = connection;
-      }
-    }
-    longest?.giveUp();
-    return longest !== undefined;
+    const now = performance.now();
+    const candidates = [...this.connections].filter((connection) => connection.isIdle(now));
+    candidates.sort((a, b) => a.since - b.since);
+    candidates[0]?.giveUp();
+    return candidates.length > 0;
   }
 }
 
@@ -343,38 +342,49 @@ class Connection {
   #endedBy: "client" | "server" | undefined = undefined;
 
   constructor(readonly server: Server, readonly conn: Deno.TcpConn, readonly id: number) {
-    this.#peer = conn.remoteAddr;
-    conn.setNoDelay(); // or a further answer would wait until the client has confirmed the last
-    this.#emit({ type: "connected" });
+    const { hostname, ...rest } = conn.remoteAddr;
+    this.#peer = { hostname: hostname.replace(/^::ffff:(?=\d+\.)/, ""), ...rest };
   }
 
-  get isIdle(): boolean {
-    return this.#state === "idle" || this.#state === "reading" && this.#received === 0;
+  /** Whether it may be given up for a new one: a client that has only just come may be about to ask. */
+  isIdle(now: number): boolean {
+    const isEmpty = this.#state === "idle" || this.#state === "reading" && this.#received === 0;
+    const isStuck = this.#state === "reading" || this.#state === "draining";
+    return now - this.since > (isEmpty ? 100 : isStuck ? this.server.idleTimeout : Infinity);
   }
 
   /** Reads requests and answers them, until one side ends the connection. */
   async serve(): Promise<void> {
-    try {
-      for (;;) {
-        const count = await this.conn.read(this.#room());
-        if (this.#state === "reading" || this.#state === "idle") {
-          if (count !== null) {
-            await this.#receive(count);
-            continue;
-          }
-          this.#endedBy = "client";
-          if (this.#state === "idle") return this.close("client");
-          await this.#endRequest(); // nothing more will come, but an answer may be awaited
-        } else {
-          if (count === null || (this.#drained += count) > MAX_DRAINED) return this.close("server");
-          this.#sayIfLate(this.#bytes.subarray(0, count));
-        }
+    this.#emit({ type: "connected" });
+    this.conn.setNoDelay(); // or a further answer would wait until the client has confirmed the last
+    while (this.#state !== "closed") {
+      let count: number | null;
+      try {
+        count = await this.conn.read(this.#room());
+      } catch {
+        return this.#break();
       }
-    } catch {
-      if (this.#state === "closed") return;
-      if (this.#isSound) this.#say(remarkOf("reset", 0, 0), this.#lastRequest);
-      this.close("client");
+      if (this.#state === "draining" || this.#state === "answering") { // said by the clock
+        if (count === null && this.#state === "answering") {
+          this.#endedBy = "client";
+          return;
+        }
+        if (count === null || (this.#drained += count) > MAX_DRAINED) return this.close("server");
+        this.#sayIfLate(this.#bytes.subarray(0, count));
+      } else if (count !== null) {
+        await this.#receive(count);
+      } else {
+        this.#endedBy = "client";
+        if (this.#state === "idle") return this.close("client");
+        await this.#endRequest(); // nothing more will come, but an answer may be awaited
+      }
     }
+  }
+
+  #break(): void {
+    if (this.#state === "closed") return;
+    if (this.#isSound) this.#say(remarkOf("reset", 0, 0), this.#lastRequest);
+    this.close("client");
   }
 
   /** Looks whether something has been waited for too long. */
@@ -383,7 +393,7 @@ class Connection {
     const waited = now - this.since;
     if (waited < idleTimeout) return;
     const isLong = waited >= idleTimeout * UNFINISHED_FACTOR;
-    if (this.#state === "reading" && isLong) this.#endRequest();
+    if (this.#state === "reading" && isLong) this.#endRequest().catch(() => this.close("server"));
     else if (this.#state === "reading") {
       if (this.#said.size > 0) return;
       for (const remark of checkRequest(this.#bytes.subarray(0, this.#received))) this.#say(remark);
@@ -431,6 +441,7 @@ class Connection {
   }
 
   async #receive(count: number): Promise<void> {
+    if (this.#state === "idle" && !this.#isFurther(count)) return;
     if (this.#received === 0) this.#enter("reading");
     this.#received += count;
     if (!this.#isFull) this.#reads++;
@@ -441,6 +452,19 @@ class Connection {
     if (!this.#request.error) return await this.#continue();
     this.#request.refuse(this.#bytes.subarray(0, this.#received)); // and spare it its body
     await this.#answer();
+  }
+
+  /** Tells whether a further request begins with what came after an answer. */
+  #isFurther(count: number): boolean {
+    const bytes = this.#bytes.slice(0, count);
+    if (bytes.every((byte) => byte === 0x0d || byte === 0x0a)) {
+      this.#say(remarkOf("extra-line-end", 0, count), bytes); // RFC 9112 section 2.2: is ignored
+      return false;
+    }
+    if (isRequestStart(bytes)) return true;
+    this.#say(remarkOf("bytes-behind", 0, count, "", { partSize: count }), bytes);
+    this.#finish();
+    return false;
   }
 
   async #endRequest(): Promise<void> {
@@ -472,6 +496,7 @@ class Connection {
       this.#request = new IncomingRequest();
       this.#isContinued = false;
       this.#reads = Math.min(1, this.#received - taken);
+      this.#isFull = false;
       this.#said.clear();
     } while (
       !isLast && taken < this.#received &&
@@ -528,8 +553,9 @@ class Connection {
     this.#endedBy ??= "server";
     try {
       await this.conn.closeWrite();
+      if (this.#endedBy === "client") this.close("client"); // there is nothing more to read
     } catch {
-      this.close("client"); // it has done so already
+      this.close("client"); // which is gone already
     }
   }
 
@@ -552,7 +578,8 @@ class Connection {
     if (onEvent === undefined) return;
     const common = { connection: this.id, peer: this.#peer, time: Date.now() };
     try {
-      onEvent({ ...event, ...common } as KeyServerEvent);
+      const result: unknown = onEvent({ ...event, ...common } as KeyServerEvent);
+      if (result instanceof Promise) result.catch(() => {});
     } catch {
       // Not the client's problem.
     }
@@ -622,7 +649,8 @@ class IssuedKeys {
   explainPart(request: IncomingRequest, address: string): Remark | undefined {
     const [userId, part] = [request.userId!, request.keyPart!.toLowerCase()];
     const issued = this.#last.get(`${address} ${userId}`);
-    if (issued === undefined) return undefined;
+    // Of a shorter part it is not said whether it is right: a key could be guessed digit by digit.
+    if (issued === undefined || part.length < 32) return undefined;
     const code = issued.startsWith(part)
       ? "key-start"
       : issued.endsWith(part)

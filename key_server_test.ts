@@ -331,11 +331,16 @@ Deno.test("startKeyServer() tells in how many pieces each request came", async (
     await client.read(1);
     await delay(10);
   }
+  const full = KEY_REQUEST.replace("/Ada/", `/${"a".repeat(256)}/`);
+  await client.send(full.replace("Host: a", `Host: a\r\nB: ${"b".repeat(1019 - full.length)}`));
+  await client.response(); // of 1024 bytes, for which there was just enough room
+  await client.send(KEY_REQUEST);
+  await client.response();
   const long = KEY_REQUEST.replace("\r\n\r\n", `\r\nA: ${"a".repeat(20_000)}\r\n\r\n`);
   await client.send(long); // comes at once, however often the server has to make room for it
   await client.response();
   const reads = server.events.flatMap((event) => event.type === "request" ? [event.reads] : []);
-  assertEquals(reads, [1, 2, 1, 1]);
+  assertEquals(reads, [1, 2, 1, 1, 1, 1]);
 });
 
 Deno.test("startKeyServer() speaks HTTP/1.0", async () => {
@@ -396,6 +401,10 @@ Deno.test("startKeyServer() asks for the body of who expects a 100, unless it re
   using client = await Client.to(server);
   const fields = "Content-Length: 4\r\nExpect: 100-continue\r\n";
   const head = KEY_REQUEST.replace("\r\n\r\n", `\r\n${fields}\r\n`);
+  using refused = await Client.to(server);
+  await refused.send(head.replace("/user/", "/nowhere/").replace("Host: a\r\n", ""));
+  assertEquals(statusOf(await refused.read()), 404);
+  server.events.length = 0;
   await client.send(head);
   assertEquals(await client.read(25), "HTTP/1.1 100 Continue\r\n\r\n");
   await client.send("bo");
@@ -494,6 +503,49 @@ Deno.test("startKeyServer() reads what came while the process was busy before it
   await sending;
   assertEquals(statusOf(await client.response()), 200);
   assertEquals(server.remarks(), []);
+});
+
+Deno.test("startKeyServer() ignores line ends behind an answer, and refuses other bytes", async () => {
+  await using server = listen({ idleTimeout: 200 });
+  using client = await Client.to(server);
+  await client.send(KEY_REQUEST);
+  await client.response();
+  await client.send("\r\n");
+  await server.event("remark");
+  await client.send(KEY_REQUEST);
+  assertEquals(statusOf(await client.response()), 200);
+  await client.send("hello");
+  assertEquals(await client.read(), "");
+  client.close();
+  assertEquals(server.remarks(), ["extra-line-end", "bytes-behind"]);
+  using idle = await Client.to(server);
+  await idle.send(KEY_REQUEST);
+  await idle.response();
+  await delay(100);
+  await idle.send("\r\n"); // does not keep it alive
+  assertEquals(await idle.read(), "");
+  assertEquals(server.remarks().slice(2), ["extra-line-end", "idle"]);
+});
+
+Deno.test("startKeyServer() takes a further request for one, however mistaken it is", async () => {
+  await using server = listen();
+  for (
+    const line of [
+      "PUT key/Ada/abc/ HTTP/1.1",
+      "Key /user/Ada/ HTTP/1.1",
+      "b'KEY /user/Ada/ HTTP/1.1",
+    ]
+  ) {
+    for (const pause of [0, 10]) {
+      using client = await Client.to(server);
+      await client.send(
+        KEY_REQUEST + (pause ? "" : `${line}\r\nHost: a\r\nConnection: close\r\n\r\n`),
+      );
+      await delay(pause);
+      if (pause) await client.send(`${line}\r\nHost: a\r\nConnection: close\r\n\r\n`);
+      assertMatch(await client.read(), /^HTTP\/1\.1 200 [^]*HTTP\/1\.1 40[05] /);
+    }
+  }
 });
 
 Deno.test("startKeyServer() tells of a request that comes too late", async () => {
@@ -733,12 +785,16 @@ Deno.test("startKeyServer() tells all that happens, in order", async () => {
 });
 
 Deno.test("startKeyServer() serves on, whatever onEvent throws", async () => {
+  let isRejecting = false;
   await using server = startKeyServer({
     port: 0,
     onEvent() {
+      if (isRejecting) return Promise.reject(new Error("nor is this"));
       throw new Error("not the client's problem");
     },
   });
+  assertEquals(statusOf(await talk(server, CLOSING_REQUEST)), 200);
+  isRejecting = true;
   assertEquals(statusOf(await talk(server, CLOSING_REQUEST)), 200);
 });
 
@@ -778,7 +834,7 @@ Deno.test("startKeyServer() goes on when file descriptors are used up", async ()
   await used.response();
   await delay(5);
   using _fresh = await Client.to(server);
-  await delay(5);
+  await delay(120); // until then they may be about to ask
   using busy = await Client.to(server);
   await busy.send("KEY");
   failures = 3; // of which the first is for room that "used" has, the second for that of the fresh one
@@ -795,12 +851,19 @@ Deno.test("startKeyServer() goes on when file descriptors are used up", async ()
   assertEquals(statusOf(await busy.response()), 200);
 });
 
-Deno.test("startKeyServer() answers or remarks on whatever comes, and goes on", async () => {
-  let seed = 9;
-  const random = (below: number) => {
-    seed = (seed * 1103515245 + 12345) % 2 ** 31;
-    return Math.floor(seed / 2 ** 31 * below);
+/** A small generator of numbers from 0 to below 1, always the same for a seed. */
+function random(seed: number): () => number {
+  return () => {
+    seed = seed + 0x6d2b79f5 | 0;
+    let t = Math.imul(seed ^ seed >>> 15, 1 | seed);
+    t = t + Math.imul(t ^ t >>> 7, 61 | t) ^ t;
+    return ((t ^ t >>> 14) >>> 0) / 2 ** 32;
   };
+}
+
+Deno.test("startKeyServer() answers or remarks on whatever comes, and goes on", async () => {
+  const next = random(9);
+  const below = (limit: number) => Math.floor(next() * limit);
   await using server = listen({ idleTimeout: 5_000 });
   const pieces = [
     KEY_REQUEST,
@@ -832,8 +895,8 @@ Deno.test("startKeyServer() answers or remarks on whatever comes, and goes on", 
   );
   for (let round = 0; round < FUZZ_ROUNDS / 4; round++) {
     let wire = "";
-    for (let n = random(12); n >= 0; n--) {
-      wire += random(4) > 0 ? pieces[random(pieces.length)] : String.fromCharCode(random(256));
+    for (let n = below(12); n >= 0; n--) {
+      wire += below(4) > 0 ? pieces[below(pieces.length)] : String.fromCharCode(below(256));
     }
     server.events.length = 0;
     using client = await Client.to(server);
@@ -874,6 +937,24 @@ Deno.test("startKeyServer() refuses a port in use and a time that is none", asyn
   }
 });
 
+Deno.test("shutdown() answers what has come, also if it has not been read yet", async () => {
+  for (let n = 0; n < 10; n++) {
+    const server = listen();
+    using client = await Client.to(server);
+    await server.event("connected");
+    await client.send(KEY_REQUEST);
+    await server.shutdown();
+    assertEquals(statusOf(await client.read()), 200);
+  }
+});
+
+Deno.test("shutdown() can be called by onEvent", async () => {
+  const server = startKeyServer({ port: 0, onEvent: () => server.shutdown() });
+  using client = await Client.to(server);
+  await server.finished;
+  assertEquals(await client.read().catch(() => "reset"), "");
+});
+
 Deno.test("shutdown() waits for no client", async () => {
   const server = listen();
   const wires = ["", "KEY /user", KEY_REQUEST, `${KEY_REQUEST}KEY`, "no request\r\n\r\n"];
@@ -886,7 +967,7 @@ Deno.test("shutdown() waits for no client", async () => {
   await server.event("answer", ({ status }) => status === 400);
   const start = performance.now();
   const ended = server.shutdown();
-  // Whoever is owed nothing is not waited for at all.
+  await delay(50); // whoever is owed nothing is not waited for
   const closed = server.events.flatMap((event) =>
     event.type === "closed" ? [event.connection] : []
   );

@@ -385,7 +385,8 @@ async function serve({ host, port, json, verbose }: Flags, io: MainIo): Promise<
     Deno.removeSignalListener("SIGINT", interrupt);
     interrupted.resolve();
   };
-  const [out, log] = [new Log(io.stdout), new Log(io.stderr)];
+  const out = new Log(io.stdout, (count) => jsonLine({ event: "lost", count }));
+  const log = new Log(io.stderr, (count) => `(${count} entries were not read in time)\n`);
   const table = new UserTable();
   const show = json ? (event: KeyServerEvent) => out.print(eventLine(event)) : logger(log, verbose);
   const onEvent = (event: KeyServerEvent) => {
@@ -401,7 +402,9 @@ async function serve({ host, port, json, verbose }: Flags, io: MainIo): Promise<
       : error instanceof Error
       ? error.message
       : String(error);
-    complain(io, `Cannot listen on ${authority(host, port)}: ${reason}`);
+    const message = `Cannot listen on ${authority(host, port)}: ${reason}`;
+    if (json) print(io.stdout, jsonLine({ event: "error", message }));
+    else complain(io, message);
     return 1;
   }
   Deno.addSignalListener("SIGINT", interrupt);
@@ -414,9 +417,8 @@ async function serve({ host, port, json, verbose }: Flags, io: MainIo): Promise<
   log.print(`key_client: listening on ${authority(hostname, actualPort)}, Ctrl-C ends it\n`);
   await interrupted.promise;
   await server.shutdown();
-  if (json) out.print(jsonLine({ event: "users", users: table.rows() }));
-  else log.print(table.format());
-  await Promise.all([out.end(), log.end()]);
+  if (json) await out.end(jsonLine({ event: "users", users: table.rows() }));
+  else await log.end(table.format());
   return 130;
 }
 
@@ -429,43 +431,55 @@ function authority(host: string, port: number): string {
 class Log {
   readonly isColored: boolean;
   #stream: OutputStream;
+  #formatLost: (count: number) => string;
   #waiting: string[] = [];
-  #dropped = 0;
+  #size = 0; // characters waiting
+  #lost = 0; // prints dropped since the last one that was not
+  #isGone = false; // nobody reads it any more
   #writing: Promise<void> | undefined = undefined;
 
-  constructor(stream: OutputStream) {
+  constructor(stream: OutputStream, formatLost: (count: number) => string) {
     this.#stream = stream;
+    this.#formatLost = formatLost;
     this.isColored = stream.isTerminal() && !Deno.noColor;
   }
 
   print(text: string): void {
-    if (this.#waiting.length >= MAX_WAITING_PRINTS) this.#dropped++;
-    else this.#waiting.push(text);
-    this.#writing ??= this.#write();
+    if (this.#size > MAX_WAITING) this.#lost++;
+    else this.#add(text);
   }
 
-  /** Waits a moment for what was printed last. */
-  async end(): Promise<void> {
+  /** Prints something last, whatever is waiting, and gives it a moment. */
+  async end(text: string): Promise<void> {
+    this.#add(text);
     const moment = Promise.withResolvers<void>();
     const timer = setTimeout(moment.resolve, 200);
     await Promise.race([this.#writing, moment.promise]);
     clearTimeout(timer);
   }
 
+  #add(text: string): void {
+    if (this.#isGone) return;
+    if (this.#lost > 0) this.#waiting.push(this.#formatLost(this.#lost));
+    this.#lost = 0;
+    this.#waiting.push(text);
+    this.#size += text.length;
+    this.#writing ??= this.#write();
+  }
+
   async #write(): Promise<void> {
-    while (this.#waiting.length > 0) {
-      const lost = this.#dropped > 0 ? `(${this.#dropped} entries were not read in time)\n` : "";
-      const bytes = ENCODER.encode(lost + this.#waiting.join(""));
-      this.#waiting = [];
-      this.#dropped = 0;
-      try {
+    try {
+      while (this.#waiting.length > 0) {
+        const bytes = ENCODER.encode(this.#waiting.join(""));
+        this.#waiting = [];
+        this.#size = 0;
         for (let sent = 0; sent < bytes.length;) {
           const rest = bytes.subarray(sent);
           sent += await (this.#stream.write?.(rest) ?? this.#stream.writeSync(rest));
         }
-      } catch {
-        return; // nobody reads it any more, and so #writing stays as it is: nothing is written
       }
+    } catch {
+      this.#isGone = true;
     }
     this.#writing = undefined;
   }
@@ -564,9 +578,11 @@ function excerpt(request: Uint8Array, start: number, end: number, isVerbose: boo
   const marked = line.slice(start - lineStart, end - lineStart).join("");
   const from = Math.max(0, before.length - 60); // a long line is cut on both sides
   const shown = (from > 0 ? "..." : "") + line.join("").slice(from);
-  const width = Math.min(Math.max(1, marked.length), Math.max(1, before.length - from + 100));
   const indent = before.length - from + (from > 0 ? 3 : 0);
-  return [cut(shown, 100), " ".repeat(indent) + "^".repeat(Math.min(width, 100 - indent))];
+  return [
+    cut(shown, 100),
+    " ".repeat(indent) + "^".repeat(Math.min(Math.max(1, marked.length), 100 - indent)),
+  ];
 }
 
 /** The wire, a line each, with its line ends. */
@@ -605,7 +621,7 @@ function visible(bytes: Uint8Array, isWhole: boolean): string[] {
 }
 
 function cut(text: string, width: number): string {
-  return text.length > width ? `${text.slice(0, width - 3)}...` : text;
+  return text.length > width ? `${text.slice(0, width - 3).toWellFormed()}...` : text;
 }
 
 interface UserRow {
@@ -664,7 +680,7 @@ class UserTable {
     const rows = this.rows().slice(-MAX_SHOWN_USERS).map((row) => [
       cut(
         row.user === null
-          ? "-"
+          ? "(unknown)"
           : row.user === ""
           ? "(empty)"
           : escapeControls(row.user.replace(/[\t\r\n]/g, "?")),
@@ -737,7 +753,7 @@ const ENCODER = new TextEncoder();
 const DECODER = new TextDecoder("utf-8", { ignoreBOM: true }); // keeps a BOM
 const MAX_STDIN_SIZE = 4096; // bytes, a key has 128
 const MAX_SHOWN_BODY = 4096; // bytes
-const MAX_WAITING_PRINTS = 10_000; // of a log that is not read as fast as it is written
+const MAX_WAITING = 4_194_304; // characters of a log that is not read as fast as it is written
 const MAX_USERS = 10_000; // that the server's table knows
 const MAX_SHOWN_USERS = 200;
 const LF = 0x0a;

@@ -701,7 +701,7 @@ Deno.test("main() --serve says at once what an unfinished request lacks, and why
     stderr,
     /\nAda +127\.0\.0\.1 +1 +0 +0 {2}idle for 2 s after the whole answer, so closed\n/,
   );
-  assertMatch(stderr, /-  +127\.0\.0\.1 +0 +0 +1 {2}32 bytes, and no empty line yet\n/);
+  assertMatch(stderr, /\(unknown\)  +127\.0\.0\.1 +0 +0 +1 {2}32 bytes, and no empty line yet\n/);
 });
 
 Deno.test("main() --serve forgets what a request lacked when it is whole, and says again why it failed", async () => {
@@ -821,35 +821,47 @@ Deno.test("main() --serve serves on when nobody reads its log", async () => {
   }
 });
 
-Deno.test("main() --serve counts what was not read in time, and the users that it does not show", async () => {
-  const abort = new AbortController();
-  const listening = Promise.withResolvers<string>();
-  const release = Promise.withResolvers<void>();
-  let log = "";
-  const slow = {
-    isTerminal: () => false,
-    writeSync: () => 0,
-    async write(p: Uint8Array): Promise<number> {
-      log += decoder.decode(p);
-      const port = /listening on 127\.0\.0\.1:(\d+)/.exec(log)?.[1];
-      if (port) listening.resolve(port);
-      await release.promise;
-      return p.length;
-    },
-  };
-  const io = { stdin: Deno.stdin, stdout: slow, stderr: slow, signal: abort.signal };
-  const serving = main(["--serve", "--port", "0"], io);
-  const port = await listening.promise;
-  const users = Array.from({ length: 10_050 }, (_, n) => `KEY /user/u${n}/ HTTP/1.0\r\n`);
-  await send(port, users.join("Connection: keep-alive\r\n\r\n") + "\r\n");
-  release.resolve();
-  await new Promise((resolve) => setTimeout(resolve, 20));
-  assertEquals((await run(["-p", port])).exit, 0);
-  abort.abort();
-  assertEquals(await serving, 130);
-  assertStringIncludes(log, "(50 entries were not read in time)\n");
-  assertStringIncludes(log, "\n(and 9800 users more)\n");
-  assertEquals(log.match(/ +1 +\d +0\n/g)?.length, 200);
+Deno.test("main() --serve counts what was not read in time, where it is missing", async () => {
+  for (const args of [["-v"], ["--json"]]) {
+    const abort = new AbortController();
+    const listening = Promise.withResolvers<string>();
+    const release = Promise.withResolvers<void>();
+    let log = "";
+    const slow = {
+      isTerminal: () => false,
+      writeSync: () => 0,
+      async write(p: Uint8Array): Promise<number> {
+        log += decoder.decode(p);
+        const port = /listening on 127\.0\.0\.1:(\d+)/.exec(log)?.[1];
+        if (port) listening.resolve(port);
+        await release.promise;
+        return p.length;
+      },
+    };
+    const io = { stdin: Deno.stdin, stdout: slow, stderr: slow, signal: abort.signal };
+    const serving = main(["--serve", "--port", "0", ...args], io);
+    const port = await listening.promise;
+    const requests = Array.from({ length: 10_050 }, (_, n) => `KEY /user/u${n}/ HTTP/1.0\r\n`);
+    await send(port, requests.join("Connection: keep-alive\r\n\r\n") + "\r\n");
+    release.resolve();
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    assertEquals((await run(["-p", port])).exit, 0);
+    abort.abort();
+    assertEquals(await serving, 130);
+    if (args[0] === "-v") {
+      assertMatch(log, /\n\(\d+ entries were not read in time\)\n.* {2}connected\n/);
+      assertStringIncludes(log, "\n(and 9800 users more)\n");
+      const table = log.slice(log.lastIndexOf("last remark"));
+      assertEquals(table.match(/ {2}127\.0\.0\.1 +1 +\d +0\n/g)?.length, 200);
+    } else {
+      const lines = log.split("\n").filter((line) => line.startsWith("{"));
+      const events = lines.map((line) => JSON.parse(line));
+      const lost = events.findIndex(({ event }) => event === "lost");
+      assertEquals(events[lost + 1].event, "connected"); // of main(), after the gap
+      assert(events[lost].count > 1000);
+      assertEquals(events.at(-1).event, "users");
+    }
+  }
 });
 
 Deno.test("main() --serve waits for nobody who reads its log slowly", async () => {

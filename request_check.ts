@@ -472,7 +472,7 @@ export const RULES: Record<Part, Rule[]> = {
     ["length-and-chunked", 400, null,
       "there are both Content-Length and Transfer-Encoding: nobody can tell where this request ends; send one of them"],
     ["unknown-coding", 400, null,
-      "this transfer coding is unknown here: send the body as it is, with a Content-Length, or `chunked`"],
+      "of the transfer codings this server knows `chunked`, once, in HTTP/1.1: send the body as it is, with a Content-Length"],
     ["user-not-utf-8", 400, null,
       "the user id is not UTF-8 when percent-decoded: encode it as UTF-8 first, as `urllib.parse.quote()` does"],
     ["no-host", "warning", null,
@@ -499,11 +499,11 @@ export const RULES: Record<Part, Rule[]> = {
     ["reset", "note", null,
       "the client reset the connection, as a socket does that is closed before all of the answer has been read (one `recv()` may give a part of it)"],
     ["late-request", "note", null,
-      "a further request came on a connection that had its last answer: make a new connection, or send the next request within 2 seconds and without `Connection: close` before it"],
+      "a further request came on a connection that had its last answer: make a new connection, or send the next request sooner and without `Connection: close` before it"],
     ["gone", "note", null,
       "the client was gone before the answer could be sent"],
     ["crowded", "note", null,
-      "closed to make room: the server has no more file descriptors, and this connection was idle for longest"],
+      "closed to make room: the server has no more file descriptors, and this connection was the one that waited for longest"],
     // Of the key, by who remembers which one was issued.
     ["no-key-issued", 404, null,
       (found) => `no key was issued to the user \`${found}\` at this address: send KEY first, with the same user id`],
@@ -569,8 +569,9 @@ const HOST_REGEXP = /^(?:[\w.~%!$&'()*+,;=-]+|\[[\da-f:.%\w-]+\])(?::\d*)?$/i;
 const HOPELESS_START_REGEXP =
   // deno-lint-ignore no-control-regex
   /^(?=[^]{4})(?:\x16\x03|\xff\xfe|\xfe\xff|\0|[!-~]\0|\x80[\x02-\x05]|["'`{[<(]|b["'])|^PRI \*/;
-const HOPELESS_END_REGEXP = /(?:\\r\\n\\r\\n|\/r\/n\/r\/n|\/n\/n|[!-~]\r\r)$/;
-const FURTHER_REQUEST_REGEXP = /^[\r\n]{0,8}(?:[A-Z]{1,16}(?:$| $| [/h*])|[a-z]{1,16} \/)/;
+const HOPELESS_END_REGEXP = /(?:\\r\\n\\r\\n|\/r\/n\/r\/n|[!-~]\r\r)$/;
+const FURTHER_REQUEST_REGEXP =
+  /^[\r\n]{0,8}(?:[A-Z]{1,16} ?$|[A-Za-z]{1,16} (?:[/*]|https?:|user|key)|[^\n]* HTTP\/)/;
 const CHUNK_LINE_REGEXP = /^[\da-fA-F]+[\t ]*(?:;[\t\x20-\x7e\x80-\xff]*)?\r\n$/;
 const MAX_EXPLAINED = 4096; // characters that the patterns of the table see
 const LF = 0x0a;
@@ -632,7 +633,7 @@ export class IncomingRequest {
 
   /** The first error, which is the answer. */
   get error(): Remark | undefined {
-    return this.remarks[0]?.severity === "error" ? this.remarks[0] : undefined;
+    return this.remarks.find(({ severity }) => severity === "error");
   }
 
   /**
@@ -649,7 +650,7 @@ export class IncomingRequest {
     return isWhole;
   }
 
-  /** Takes it as it is: nobody waits for its body. */
+  /** Ends the request here: its body is not read. */
   refuse(bytes: Uint8Array): void {
     this.isBroken = true;
     this.#finish(bytes);
@@ -759,8 +760,10 @@ export class IncomingRequest {
           this.#framingSpan = [at, line.length];
           break;
         case "transfer-encoding":
-          this.#isChunked = content.toLowerCase() === "chunked" && !this.isHttp10;
-          if (!this.#isChunked) this.#break("unknown-coding", valueAt, content.length);
+          if (this.#isChunked || content.toLowerCase() !== "chunked" || this.isHttp10) {
+            this.#break("unknown-coding", valueAt, content.length);
+          }
+          this.#isChunked = true;
           this.#framingSpan = [at, line.length];
           break;
         default:
@@ -860,7 +863,9 @@ export class IncomingRequest {
         if (line === "\r\n" || line === "\n") return (this.size = lf + 1) > 0;
         continue;
       }
-      const size = CHUNK_LINE_REGEXP.test(line) ? parseInt(line, 16) : NaN;
+      const size = line.length <= MAX_EXPLAINED && CHUNK_LINE_REGEXP.test(line)
+        ? parseInt(line, 16)
+        : NaN;
       if (Number.isNaN(size)) return this.#break("bad-chunk", this.#chunksEnd, line.length);
       if (size > MAX_REQUEST_SIZE) return this.#break("too-large");
       const end = lf + 1 + size;
@@ -935,7 +940,7 @@ export class IncomingRequest {
 }
 
 /**
- * Makes a remark of a row that is found by its code.
+ * Makes a remark of the row with that code.
  *
  * @param code The code of the row.
  * @param start Offset of the first byte that it is about.
@@ -958,7 +963,7 @@ export function remarkOf(
   found = "",
   about: Partial<About> = {},
 ): Remark {
-  const rule = RULES.whole.find((rule) => rule[0] === code)!;
+  const rule = Object.values(RULES).flat().find((rule) => rule[0] === code)!;
   return makeRemark(rule, start, end, found, about);
 }
 
@@ -996,7 +1001,7 @@ function makeRemark(
  * ```
  */
 export function isRequestStart(bytes: Uint8Array): boolean {
-  return FURTHER_REQUEST_REGEXP.test(decodeLatin1(bytes.subarray(0, 64)));
+  return FURTHER_REQUEST_REGEXP.test(decodeLatin1(bytes.subarray(0, 1024)));
 }
 
 // ---- Text

@@ -501,7 +501,7 @@ const ROWS: Row[] = [
   ["a length and chunks", "length-and-chunked", 400, "send one of them", `${L}${H}Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n‖3\r\nAda\r\n0\r\n\r\n`],
   ["a compressed body", "unknown-coding", 400, "send the body as it is", `${L}${H}Transfer-Encoding: ‹gzip›\r\n\r\n‖\x1f\x8b\x08\0`],
   ["Transfer-Encoding: identity", "unknown-coding", 400, "with a Content-Length", `${L}${H}Transfer-Encoding: ‹identity›\r\n\r\n`],
-  ["UTF-8 for a transfer coding", "unknown-coding", 400, "this transfer coding is unknown", `${L}${H}Transfer-Encoding: ‹utf-8›\r\n\r\n`],
+  ["UTF-8 for a transfer coding", "unknown-coding", 400, "`chunked`, once", `${L}${H}Transfer-Encoding: ‹utf-8›\r\n\r\n`],
   ["chunks in HTTP/1.0", "unknown-coding", 400, "with a Content-Length", `KEY /user/Ada/ HTTP/1.0\r\n${H}Transfer-Encoding: ‹chunked›\r\n\r\n‖0\r\n\r\n`],
   ["no last chunk", "chunks-incomplete", 400, "there is no last chunk", `${L}${H}‹Transfer-Encoding: chunked›\r\n\r\n3\r\nAda\r\n`],
   ["a chunk's size in decimal digits", "chunks-incomplete", 400, "chunk", `PUT /key/Ada/${KEY}/ HTTP/1.1\r\n${H}‹Transfer-Encoding: chunked›\r\n\r\n128\r\n${KEY}\r\n0\r\n\r\n`],
