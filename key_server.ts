@@ -442,7 +442,10 @@ class Connection {
 
   async #receive(count: number): Promise<void> {
     if (this.#state === "idle" && !this.#isFurther(count)) return;
-    if (this.#received === 0) this.#enter("reading");
+    if (this.#received === 0) {
+      this.#enter("reading");
+      this.#said.clear();
+    }
     this.#received += count;
     if (!this.#isFull) this.#reads++;
     this.#isFull = this.#received === this.#bytes.length;

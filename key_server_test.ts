@@ -657,6 +657,25 @@ Deno.test("startKeyServer() takes a request that is typed slowly", async () => {
   assertGreater((await server.event("request")).reads, 2);
 });
 
+Deno.test("startKeyServer() remarks on a request that is unfinished after another remark", async () => {
+  await using server = listen({ idleTimeout: 30 });
+  using slow = await Client.to(server);
+  await server.event("remark", ({ remark }) => remark.code === "nothing-sent");
+  await slow.send("KEY /user");
+  await server.event("remark", ({ remark }) => remark.code === "no-line-end");
+  assertEquals(server.events.some(({ type }) => type === "answer"), false);
+  using client = await Client.to(server);
+  await client.send(KEY_REQUEST);
+  await client.response();
+  await client.send("\r\n");
+  await client.send("PUT /key");
+  await server.event("remark", ({ bytes }) => text(bytes) === "PUT /key");
+  const statuses = server.events.flatMap((event) =>
+    event.type === "answer" && event.connection === 2 ? [event.status] : []
+  );
+  assertEquals(statuses, [200]); // and not yet the 400
+});
+
 Deno.test("startKeyServer() ends a request that comes a byte at a time for ever", async () => {
   await using server = listen({ idleTimeout: 20 });
   using client = await Client.to(server);
