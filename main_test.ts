@@ -579,6 +579,44 @@ B?ob  127.0.0.1      1         0       0  this line ends in LF (\`\\n\`) alone
   );
 });
 
+Deno.test("main() --serve shows each byte of a request line, cut short where it is long", async () => {
+  await using server = await serving([]);
+  await send(server.port, "\r\nKEY\t/user/Ada/ HTTP/1.1\r\n\r\n");
+  await send(server.port, `KEY /user/${"0".repeat(31)}/ HTTP/1.0\r\n\r\n`);
+  await send(server.port, `KEY /user/${"0".repeat(32)}/ HTTP/1.0\r\n\r\n`);
+  await send(server.port, `KEY /user/${"x".repeat(300)} HTTP/1.0\r\n\r\n`);
+  await send(server.port, `${"x".repeat(120)} /user/Ada/ HTTP/1.0\r\n\r\n`);
+  await send(server.port, "KEY 127.0.0.1:5000/user/Ada/ HTTP/1.0\r\n\r\n");
+  const { stderr } = await server.stop();
+  const lines = timeless(stderr).split("\n");
+  const logged = lines.flatMap((line) => /^TIME PEER {2}(.*) {2}\d+$/.exec(line)?.[1] ?? []);
+  assertEquals(logged, [
+    "KEY\\t/user/Ada/ HTTP/1.1",
+    `KEY /user/${"0".repeat(31)}/ HTTP/1.0`,
+    "KEY /user/000000...0000/ HTTP/1.0",
+    `KEY /user/${"x".repeat(87)}...`,
+    `${"x".repeat(97)}...`,
+    "KEY HOST/user/Ada/ HTTP/1.0",
+  ]);
+  assertEquals(lines[lines.indexOf("    KEY\\t/user/Ada/ HTTP/1.1\\r\\n") + 1], "       ^^");
+  assertEquals(lines[lines.indexOf(`    ${"x".repeat(97)}...`) + 1], `    ${"^".repeat(100)}`);
+  assertMatch(stderr, / 3 {2}`127\.0\.0\.1:5000` does not belong here\n/);
+});
+
+Deno.test("main() --serve is colored on a terminal", async () => {
+  await using server = await serving([], { terminal: true });
+  await send(server.port, "KEY /user/A a/ HTTP/1.1\r\nContent-Length: 1\r\n\r\na");
+  await send(server.port, "KEY /user/Ada/ HTTP/1.0\r\nContent-Length: 1\r\n\r\na");
+  const { stderr } = await server.stop();
+  const paint = (code: number, text: string) => Deno.noColor ? text : `\x1b[${code}m${text}\x1b[0m`;
+  assertStringIncludes(stderr, `KEY /user/A a/ HTTP/1.1  ${paint(31, "400")}\n`);
+  assertStringIncludes(stderr, `\n  ${paint(31, "error")}: there is a space`);
+  assertStringIncludes(stderr, `\n    ${paint(31, "           ^")}\n`);
+  assertStringIncludes(stderr, `\n  ${paint(33, "warning")}: no Host`);
+  assertStringIncludes(stderr, `KEY /user/Ada/ HTTP/1.0  ${paint(32, "200")}\n`);
+  assertStringIncludes(stderr, `\n  ${paint(36, "note")}: 1 byte of body`);
+});
+
 Deno.test("main() --serve --verbose shows the wire, how it came, and who ended it", async () => {
   await using server = await serving(["-v"]);
   {

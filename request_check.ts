@@ -860,7 +860,7 @@ export class IncomingRequest {
       const line = decodeLatin1(bytes.subarray(this.#chunksEnd, lf + 1));
       if (this.#isLastChunkRead) { // a trailer field, or the empty line
         this.#chunksEnd = lf + 1;
-        if (line === "\r\n" || line === "\n") return (this.size = lf + 1) > 0;
+        if (line === "\r\n") return (this.size = lf + 1) > 0;
         continue;
       }
       const size = line.length <= MAX_EXPLAINED && CHUNK_LINE_REGEXP.test(line)

@@ -129,6 +129,7 @@ const ROWS: Row[] = [
   ["\\n in a field, with a backslash", "value-line-end", "warning", "raw string", `${L}User-Agent: mine‹\\n›\r\n${H}${E}`],
   ["slashes for backslashes", "slash-line-end", 400, "with backslashes", "KEY /user/Ada/ HTTP/1.1‹/r/n›Host: 127.0.0.1:5000/r/n/r/n"],
   ["slashes for backslashes, real line ends behind", "slash-line-end", 400, "with backslashes", `KEY /user/Ada/ HTTP/1.1‹/r/n›\r\n${H}${E}`],
+  ["slashes for backslashes in the last line", "slash-line-end", 400, "with backslashes", `${L}Host: 127.0.0.1:5000‹/r/n›/r/n`],
   ["slashes for backslashes, \\n alone", "slash-line-end", 400, "with backslashes", "KEY /user/Ada/ HTTP/1.1‹/n›Host: 127.0.0.1:5000/n/n"],
   ["backslashes lost in the shell", "lost-backslashes", 400, "", "KEY /user/Ada/ HTTP/1.1‹rn›rn\n"],
   ["CR alone", "bare-cr", 400, "in this order", "KEY /user/Ada/ HTTP/1.1‹\r›Host: 127.0.0.1:5000\r\r"],
@@ -719,6 +720,19 @@ const OF_THE_SERVER = [
     "crowded",
   ],
 ];
+
+Deno.test("checkRequest() points at the right byte of a long request", () => {
+  const fields = `A: ${"a".repeat(998)}\r\n`.repeat(40);
+  const wire = `${L}${H}${fields}No colon\r\n\r\n`;
+  const [{ code, start, end }] = checkRequest(bytes(wire));
+  assertEquals([code, wire.slice(start, end)], ["no-colon", "No colon"]);
+});
+
+Deno.test("checkRequest() says each thing once", () => {
+  const remarks = checkRequest(bytes(`${L}${"no colon\n\tindented\n".repeat(2000)}\r\n`));
+  assertEquals(codesOf(remarks), "no-colon indented-field no-host lf-alone");
+  assertEquals(remarks[0].start, L.length); // where it is first
+});
 
 Deno.test("RULES is covered by the rows above, code by code", () => {
   const codes = Object.values(RULES).flatMap((rules) => rules.map(([code]) => code as string));
