@@ -691,13 +691,13 @@ Deno.test("startKeyServer() ends a request that comes a byte at a time for ever"
 
 Deno.test("startKeyServer() gives up a client that does not read its answers", async () => {
   await using server = listen({ idleTimeout: 20 });
-  const flood = KEY_REQUEST.repeat(1000);
-  using client = await Client.to(server);
-  const sending = (async () => {
-    for (;;) await client.send(flood);
-  })().catch(() => {});
+  const flood = KEY_REQUEST.repeat(200_000);
+  const socket: Socket = connect({ port: server.addr.port, host: "127.0.0.1" });
+  socket.pause();
+  socket.on("error", () => {});
+  socket.write(flood); // more answers than a connection has room for
   assertEquals((await server.event("closed")).by, "server");
-  await sending;
+  socket.resetAndDestroy(); // Deno 2.9.2 cannot break off a write, and keeps its socket until then
 });
 
 Deno.test("startKeyServer() does not destroy its answer with a reset", async () => {
