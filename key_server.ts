@@ -459,7 +459,8 @@ class Connection {
 
   /** Tells whether a further request begins with what came after an answer. */
   #isFurther(count: number): boolean {
-    if (count > 3 && this.#bytes[3] === 0x20) return true; // "KEY " and "PUT ", to lose no time
+    const isUsual = this.#bytes[0] === 0x4b || this.#bytes[0] === 0x50; // "K" or "P"
+    if (isUsual && count > 3 && this.#bytes[3] === 0x20) return true; // to lose no time
     const bytes = this.#bytes.slice(0, count);
     if (bytes.every((byte) => byte === 0x0d || byte === 0x0a)) {
       this.#say(remarkOf("extra-line-end", 0, count), bytes); // RFC 9112 section 2.2: is ignored

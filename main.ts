@@ -489,7 +489,7 @@ class Log {
 function logger(log: Log, isVerbose: boolean): (event: KeyServerEvent) => void {
   const paint = (code: number, text: string) =>
     log.isColored ? `\x1b[${code}m${text}\x1b[0m` : text;
-  const answered = new Map<number, { reads: number; remarks: Remark[] }>(); // about to be
+  const requests = new Map<number, { reads: number; remarks: Remark[] }>(); // being answered
   let heading = ""; // the last one, of what is about no answer
 
   const head = ({ time, peer }: KeyServerEvent) =>
@@ -509,21 +509,20 @@ function logger(log: Log, isVerbose: boolean): (event: KeyServerEvent) => void {
         if (isVerbose) text = `${head(event)}connected\n`;
         break;
       case "request":
-        answered.set(event.connection, { reads: event.reads, remarks: [] });
+        requests.set(event.connection, { reads: event.reads, remarks: [] });
         break;
       case "remark": {
-        const request = answered.get(event.connection);
+        const request = requests.get(event.connection);
         if (request) {
           request.remarks.push(event.remark);
           break;
         }
-        const isRequest = event.remark.severity !== "note";
-        const line = `${requestLine(event.bytes)}${isRequest ? "  unfinished" : ""}`;
-        const isHeaded = heading === `${event.connection} ${line}`;
-        heading = `${event.connection} ${line}`;
-        if (!isHeaded) {
-          text = `${head(event)}${line}\n`;
-          if (isVerbose && isRequest) text += wireLines(">", event.bytes);
+        const line = requestLine(event.bytes);
+        const isUnfinished = event.remark.severity === "error"; // which comes before its warnings
+        if (heading !== `${event.connection} ${line}`) {
+          heading = `${event.connection} ${line}`;
+          text = `${head(event)}${line}${isUnfinished ? "  unfinished" : ""}\n`;
+          if (isVerbose && isUnfinished) text += wireLines(">", event.bytes);
         }
         log.print(text + remarkLines(event.remark, event.bytes));
         return;
@@ -536,7 +535,7 @@ function logger(log: Log, isVerbose: boolean): (event: KeyServerEvent) => void {
         }
         const color = status < 400 ? 32 : 31;
         text = `${head(event)}${requestLine(request)}  ${paint(color, `${status}`)}\n`;
-        const { reads, remarks } = answered.get(event.connection)!;
+        const { reads, remarks } = requests.get(event.connection)!;
         if (isVerbose) {
           const pieces = reads === 1 ? "in one read" : `in ${reads} reads`;
           text += `${wireLines(">", request)}   (${request.length} bytes, ${pieces})\n`;
@@ -546,11 +545,11 @@ function logger(log: Log, isVerbose: boolean): (event: KeyServerEvent) => void {
         }
         for (const remark of remarks) text += remarkLines(remark, request);
         if (isVerbose) text += wireLines("<", bytes);
-        answered.delete(event.connection);
+        requests.delete(event.connection);
         break;
       }
       case "closed":
-        answered.delete(event.connection);
+        requests.delete(event.connection);
         if (isVerbose) text = `${head(event)}closed by the ${event.by}\n`;
     }
     if (text === "") return;
@@ -558,6 +557,7 @@ function logger(log: Log, isVerbose: boolean): (event: KeyServerEvent) => void {
     log.print(text);
   };
 }
+
 /** The first line of a request, as the log has it. */
 function requestLine(request: Uint8Array): string {
   const start = Math.max(0, request.findIndex((byte) => byte !== 0x0d && byte !== 0x0a));
@@ -637,7 +637,7 @@ interface UserRow {
 /** What became of each user, for who runs the exercise. */
 class UserTable {
   #rows = new Map<string, UserRow>();
-  #remarks = new Map<number, string>(); // of connections: the first one that is not yet answered
+  #remarks = new Map<number, Remark>(); // of connections: the first one that is not yet answered
   #users = new Map<number, string | null>(); // of connections: the last one
 
   add(event: KeyServerEvent): void {
@@ -647,7 +647,7 @@ class UserTable {
       const row = this.#row(this.#users.get(connection) ?? null, peer.hostname);
       if (row.verified === 0) row.remark ??= event.remark.message;
     } else if (event.type === "remark") {
-      if (!this.#remarks.has(connection)) this.#remarks.set(connection, event.remark.message);
+      if (!this.#remarks.has(connection)) this.#remarks.set(connection, event.remark);
     } else if (event.type === "request") {
       this.#remarks.delete(connection); // it was unfinished when that was said
       this.#users.set(connection, event.userId ?? null);
@@ -657,14 +657,16 @@ class UserTable {
       else if (event.method === "KEY") row.asked++;
       else row.verified++;
       const isError = event.status >= 400;
-      row.remark = isError ? event.message : this.#remarks.get(connection) ?? row.remark;
+      row.remark = isError ? event.message : this.#remarks.get(connection)?.message ?? row.remark;
       this.#remarks.delete(connection);
     } else if (event.type === "closed") {
       const remark = this.#remarks.get(connection);
-      if (remark !== undefined) { // of a request that was never answered
-        const row = this.#row(null, peer.hostname);
-        row.errors++;
-        row.remark = remark;
+      if (remark !== undefined) {
+        const isError = remark.severity === "error"; // of a request that was never answered
+        const user = isError ? null : this.#users.get(connection) ?? null;
+        const row = this.#row(user, peer.hostname);
+        if (isError) row.errors++;
+        row.remark = remark.message;
       }
       this.#remarks.delete(connection);
       this.#users.delete(connection);

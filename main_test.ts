@@ -764,6 +764,25 @@ Deno.test("main() --serve forgets what a request lacked when it is whole, and sa
   assertMatch(stderr, /\nBob +127\.0\.0\.1 +0 +0 +1 {2}34 bytes, and no empty line yet\n/);
 });
 
+Deno.test("main() --serve takes stray bytes behind an answer for no unfinished request", async () => {
+  await using server = await serving([]);
+  for (const [user, stray] of [["Ada", "\r\n"], ["Bob", "hello"]]) {
+    using conn = await Deno.connect({ port: Number(server.port) });
+    await conn.write(new TextEncoder().encode(`KEY /user/${user}/ HTTP/1.1\r\nHost: a\r\n\r\n`));
+    await conn.read(new Uint8Array(4096));
+    await conn.write(new TextEncoder().encode(stray));
+    await conn.closeWrite();
+    await new Response(conn.readable).text();
+  }
+  const { stderr } = await server.stop();
+  assertEquals(stderr.includes("unfinished"), false);
+  assertMatch(stderr, /\n {2}warning: there is a line end too many/);
+  assertMatch(stderr, /\n {2}warning: 5 bytes too many behind the request/);
+  assertMatch(stderr, /\nAda +127\.0\.0\.1 +1 +0 +0 {2}there is a line end too many\n/);
+  assertMatch(stderr, /\nBob +127\.0\.0\.1 +1 +0 +0 {2}5 bytes too many behind the request\n/);
+  assertEquals(stderr.includes("(unknown)"), false);
+});
+
 Deno.test("main() --serve --json prints a line for each event, and the users", async () => {
   await using server = await serving(["--json"]);
   await send(server.port, "KEY /user/\x9b/ HTTP/1.0\r\n\r\n", false);

@@ -538,7 +538,7 @@ export const RULES: Record<Part, Rule[]> = {
  * import { checkRequest } from "./request_check.ts";
  *
  * const [remark] = checkRequest(new TextEncoder().encode("KEY /user/Ada/ HTTP/1.1\r\n"));
- * console.log(remark.message); // 25 bytes came, and no empty line yet: …
+ * console.log(remark.message); // 25 bytes, and no empty line yet: …
  * ```
  */
 export function checkRequest(bytes: Uint8Array): Remark[] {
@@ -556,7 +556,7 @@ export const MAX_REQUEST_SIZE = 65_536;
 const LINE_REGEXP = /^([\w!#$%&'*+.^`|~-]+) ([!-~\x80-\xff]+) HTTP\/1\.(\d)$/;
 // RFC 9112 section 5: field-name ":" OWS field-value OWS.
 const FIELD_REGEXP = /^([\w!#$%&'*+.^`|~-]+):([\t\x20-\x7e\x80-\xff]*)$/;
-// RFC 9112 section 3.2.2: absolute-form. Of no meaning to an origin server but its path.
+// RFC 9112 section 3.2.2: absolute-form, of which only the path matters here.
 const ORIGIN_REGEXP = /^https?:\/\/[^/?#]+/i;
 // RFC 3986 section 3.3: pchar and "/".
 const PATH_REGEXP = /^(?:[\w.~!$&'()*+,;=:@/-]|%[\da-fA-F]{2})*$/;
@@ -615,7 +615,7 @@ export class IncomingRequest {
   isBroken = false;
   /** Whether the connection is for further requests (RFC 9112 section 9.3). */
   isPersistent = false;
-  /** Whether it is a request of HTTP/1.0, which does without Host, and where a connection ends with the answer. */
+  /** Whether it is one of HTTP/1.0: without Host, and the connection ends with the answer. */
   isHttp10 = false;
   /** Whether the client waits for a 100 before it sends its body (RFC 9110 section 10.1.1). */
   expectsContinue = false;
@@ -686,7 +686,10 @@ export class IncomingRequest {
       while (bytes[at] === 0x20 || bytes[at] === 0x09 || bytes[at] === 0x0d) at++;
       this.#lineStart = this.#scanned = lf + 1;
       if (at < lf) this.#hasLine = true;
-      else if (this.#hasLine) return (this.#headSize = lf + 1) > 0;
+      else if (this.#hasLine) {
+        this.#headSize = lf + 1;
+        return true;
+      }
     }
     this.#scanned = bytes.length;
     return false;
@@ -860,8 +863,9 @@ export class IncomingRequest {
       const line = decodeLatin1(bytes.subarray(this.#chunksEnd, lf + 1));
       if (this.#isLastChunkRead) { // a trailer field, or the empty line
         this.#chunksEnd = lf + 1;
-        if (line === "\r\n") return (this.size = lf + 1) > 0;
-        continue;
+        if (line !== "\r\n") continue;
+        this.size = lf + 1;
+        return true;
       }
       const size = line.length <= MAX_EXPLAINED && CHUNK_LINE_REGEXP.test(line)
         ? parseInt(line, 16)
