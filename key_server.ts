@@ -29,6 +29,7 @@ import {
   type Remark,
   remarkOf,
 } from "./request_check.ts";
+import type { Server as NodeServer, Socket } from "node:net";
 
 // ---- Options and events
 
@@ -63,6 +64,8 @@ export interface KeyServerOptions {
    * @default {2_000}
    */
   idleTimeout?: number;
+  /** What is wrong with every answer: a name of {@linkcode FAULTS}. By default nothing. */
+  fault?: FaultName;
   /** Called with all that happens, as it happens. What it throws, or rejects with, is dropped. */
   onEvent?: (event: KeyServerEvent) => void;
 }
@@ -131,12 +134,19 @@ export interface RemarkEvent extends ConnectionEvent {
 export interface AnswerEvent extends ConnectionEvent {
   /** Which event it is. */
   type: "answer";
-  /** The status: 200, 400, 404, 405, or 100 before a body that the client waits to send. */
+  /**
+   * The status: 200, 400, 404, 405, or 100 before a body that the client waits to send; with a fault
+   * also others, and 0 where the client gets none.
+   */
   status: number;
   /** The body: a key, or a message. */
   message: string;
   /** All of it, as it goes over the wire. */
   bytes: Uint8Array;
+  /** What is wrong with the request, if something is: whatever the answer is under a fault. */
+  error?: Remark;
+  /** The fault that this answer has. */
+  fault?: FaultName;
   /** The request that it answers; before a 100, as far as it has come. */
   request: Uint8Array;
   /** That request's method, or `""` if there is no request line that can be made out. */
@@ -169,6 +179,11 @@ export interface KeyServer extends AsyncDisposable {
   readonly addr: Deno.NetAddr;
   /** Resolves when it has ended. */
   readonly finished: Promise<void>;
+  /**
+   * What is wrong with the answers from now on. `keep-open` and `silent` hold connections open no
+   * longer than they are set. A server that was started without a fault cannot be given one later.
+   */
+  fault: FaultName | undefined;
   /** Answers what is in flight and ends, within a second, whatever clients do. */
   shutdown(): Promise<void>;
 }
@@ -180,6 +195,7 @@ export interface KeyServer extends AsyncDisposable {
  * @returns The running server; `shutdown()`, or the end of an `await using` block, stops it.
  * @throws {Deno.errors.AddrInUse} If another server listens there.
  * @throws {RangeError} If `idleTimeout` is not above 0.
+ * @throws {TypeError} If there is no fault of that name.
  *
  * @example Usage
  * ```ts
@@ -216,7 +232,8 @@ class Server implements KeyServer {
   readonly onEvent: KeyServerOptions["onEvent"];
   readonly connections = new Set<Connection>();
   isClosing = false;
-  #listener: Deno.TcpListener;
+  #fault: FaultName | undefined = undefined;
+  #listener: Listener;
   #count = 0;
   #clock: ReturnType<typeof setInterval> | undefined = undefined;
   #period: number; // ms between two looks at the clock
@@ -230,7 +247,9 @@ class Server implements KeyServer {
     this.idleTimeout = idleTimeout;
     this.#period = Math.min(250, idleTimeout / 4);
     this.onEvent = onEvent;
-    this.#listener = Deno.listen({ hostname, port });
+    this.#fault = checkFault(options.fault);
+    const listener = Deno.listen({ hostname, port });
+    this.#listener = this.#fault === undefined ? listener : new ResettingListener(listener);
     this.addr = this.#listener.addr;
     const shutdown = () => this.shutdown();
     signal?.addEventListener("abort", shutdown, { once: true });
@@ -239,6 +258,17 @@ class Server implements KeyServer {
       signal?.removeEventListener("abort", shutdown);
     });
     if (signal?.aborted) shutdown();
+  }
+
+  get fault(): FaultName | undefined {
+    return this.#fault;
+  }
+
+  set fault(name: FaultName | undefined) {
+    if (!(this.#listener instanceof ResettingListener)) {
+      throw new TypeError("Cannot set fault: the server was started without one");
+    }
+    this.#fault = checkFault(name);
   }
 
   shutdown(): Promise<void> {
@@ -277,7 +307,7 @@ class Server implements KeyServer {
     }
   }
 
-  #add(conn: Deno.TcpConn): void {
+  #add(conn: Conn): void {
     const connection = new Connection(this, conn, ++this.#count);
     this.connections.add(connection);
     // One clock for all: a timer for each would have to be set anew with each request.
@@ -335,14 +365,16 @@ class Connection {
   #said = new Set<string>(); // codes of remarks on this request
   #lastMessage = "";
   #lastRequest: Uint8Array = new Uint8Array();
-  #isSound = true; // the last request
+  #lastFault: FaultName | undefined = undefined;
+  #isSound = true; // the last request, and its answer
   #isIdled = false; // it was closed for being idle
   #drained = 0;
   #isContinued = false;
+  #wake: () => void = () => {}; // ends a pause
   #endedBy: "client" | "server" | undefined = undefined;
 
-  constructor(readonly server: Server, readonly conn: Deno.TcpConn, readonly id: number) {
-    const { hostname, ...rest } = conn.remoteAddr;
+  constructor(readonly server: Server, readonly conn: Conn, readonly id: number) {
+    const { hostname, ...rest } = conn.remoteAddr as Deno.NetAddr;
     this.#peer = { hostname: hostname.replace(/^::ffff:(?=\d+\.)/, ""), ...rest };
   }
 
@@ -398,6 +430,9 @@ class Connection {
       if (this.#said.size > 0) return;
       for (const remark of checkRequest(this.#bytes.subarray(0, this.#received))) this.#say(remark);
     } else if (this.#state === "idle") {
+      const { fault } = this.server;
+      if (fault === "keep-open" || fault === "silent") return;
+      if (this.#lastFault === "silent") return this.close("server");
       const { length } = ENCODER.encode(this.#lastMessage);
       const about = { seconds: idleTimeout / 1000, length };
       this.#isIdled = true;
@@ -414,6 +449,7 @@ class Connection {
   /** Closes if nobody is owed an answer. */
   shutdown(): void {
     if (this.#state === "reading" || this.#state === "idle") this.close("server");
+    this.#wake();
   }
 
   giveUp(): void {
@@ -424,7 +460,9 @@ class Connection {
   close(by: "client" | "server"): void {
     if (this.#state === "closed") return;
     this.#state = "closed";
-    this.conn.close();
+    if (this.#lastFault === "reset") (this.conn as ResettableConn).reset();
+    else this.conn.close();
+    this.#wake();
     this.#emit({ type: "closed", by: this.#endedBy ?? by });
     this.server.remove(this);
   }
@@ -462,7 +500,7 @@ class Connection {
     const isUsual = this.#bytes[0] === 0x4b || this.#bytes[0] === 0x50; // "K" or "P"
     if (isUsual && count > 3 && this.#bytes[3] === 0x20) return true; // to lose no time
     const bytes = this.#bytes.slice(0, count);
-    if (bytes.every((byte) => byte === 0x0d || byte === 0x0a)) {
+    if (bytes.every((byte) => byte === CR || byte === LF)) {
       this.#say(remarkOf("extra-line-end", 0, count), bytes); // RFC 9112 section 2.2: is ignored
       return false;
     }
@@ -479,7 +517,7 @@ class Connection {
 
   /** RFC 9110 section 10.1.1. */
   async #continue(): Promise<void> {
-    const bytes = ENCODER.encode("HTTP/1.1 100 Continue\r\n\r\n");
+    const bytes = ENCODER.encode(CONTINUE);
     const request = this.#bytes.slice(0, this.#received);
     const { method, userId } = this.#request;
     this.#emit({ type: "answer", status: 100, message: "", bytes, request, method, userId });
@@ -489,44 +527,90 @@ class Connection {
   /** Answers the request that has come, and those behind it that are whole as well, in one write. */
   async #answer(): Promise<void> {
     this.#enter("answering");
-    const answers: Uint8Array[] = [];
+    const deliveries: Delivery[] = [];
     let taken = 0;
     let isLast: boolean;
     do {
-      isLast = !this.#request.isPersistent || this.server.isClosing;
       const bytes = this.#bytes.slice(taken, taken + this.#request.size);
-      answers.push(this.#answerOne(bytes, isLast));
+      const delivery = this.#answerOne(bytes, !this.#request.isPersistent || this.server.isClosing);
+      deliveries.push(delivery);
+      isLast = delivery.isLast;
       taken += this.#request.size;
-      this.#isSound = !this.#request.isBroken;
       this.#request = new IncomingRequest();
       this.#isContinued = false;
       this.#reads = Math.min(1, this.#received - taken);
       this.#isFull = false;
       this.#said.clear();
     } while (
-      !isLast && taken < this.#received &&
+      !isLast && taken < this.#received && this.server.fault === undefined &&
       this.#request.read(this.#bytes.subarray(taken, this.#received))
     );
     this.#bytes.copyWithin(0, taken, this.#received);
     this.#received -= taken;
-    if (!await this.#write(answers.length === 1 ? answers[0] : concat(answers))) return;
+    if (this.#lastFault === "reset") return this.close("server");
+    if (!await this.#deliver(deliveries)) return;
     if (isLast || this.server.isClosing) {
       this.#sayIfLate(this.#bytes.subarray(0, this.#received));
-      await this.#finish();
-    } else this.#enter(this.#received > 0 ? "reading" : "idle");
+      return await this.#finish();
+    }
+    if (this.#received === 0) return this.#enter("idle");
+    this.#enter("reading");
+    // With a fault each answer goes out by itself.
+    if (this.#request.read(this.#bytes.subarray(0, this.#received))) await this.#answer();
   }
 
-  #answerOne(bytes: Uint8Array, isLast: boolean): Uint8Array {
+  #answerOne(bytes: Uint8Array, isLast: boolean): Delivery {
     const request = this.#request;
     const { method, userId } = request;
     this.#emit({ type: "request", bytes, reads: this.#reads, method, userId });
-    const answer = decide(request, this.#peer.hostname, this.server.keys);
+    const { fault } = this.server; // which may have been changed just now
+    const answer = prepare(decide(request, this.#peer.hostname, this.server.keys), request, isLast);
     for (const remark of request.remarks) this.#say(remark, bytes);
-    const wire = formatAnswer(answer, request, isLast);
+    const delivery: Delivery = { parts: [], delay: 0, pause: 0, isLast };
+    if (fault === undefined) delivery.parts.push(encode(answer));
+    else Object.assign(delivery, FAULT_TABLE[fault].deliver(answer));
+    this.#isSound = !request.isBroken && !(fault && FAULTS[fault].isBroken);
     this.#lastMessage = answer.message;
     this.#lastRequest = bytes;
-    this.#emit({ type: "answer", ...answer, bytes: wire, request: bytes, method, userId });
-    return wire;
+    this.#lastFault = fault;
+    const { status, message } = answer;
+    const { error } = request;
+    const wire = concat(delivery.parts);
+    const about = {
+      status,
+      message,
+      bytes: wire,
+      ...(error && { error }),
+      ...(fault && { fault }),
+    };
+    this.#emit({ type: "answer", ...about, request: bytes, method, userId });
+    return delivery;
+  }
+
+  /** Gives `false` if the client is gone. */
+  async #deliver(deliveries: Delivery[]): Promise<boolean> {
+    if (deliveries.length > 1) {
+      return await this.#write(concat(deliveries.flatMap(({ parts }) => parts)));
+    }
+    const [{ parts, delay, pause }] = deliveries;
+    for (const [at, part] of parts.entries()) {
+      const time = at === 0 ? delay : pause;
+      if (time > 0) await this.#pause(time);
+      if (!await this.#write(part)) return false;
+    }
+    return true;
+  }
+
+  /** Waits, unless the connection or the server is to end. */
+  async #pause(time: number): Promise<void> {
+    if (this.server.isClosing || this.#state === "closed") return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#wake = resolve;
+    this.since = Infinity; // it is not the client who keeps others waiting
+    const timer = setTimeout(resolve, time);
+    await promise;
+    clearTimeout(timer);
+    this.since = performance.now();
   }
 
   #sayIfLate(bytes: Uint8Array): void {
@@ -535,7 +619,6 @@ class Connection {
     if (isLate) this.#say(remarkOf("late-request", 0, 0), bytes.slice());
   }
 
-  /** Gives `false` if the client is gone. */
   async #write(bytes: Uint8Array): Promise<boolean> {
     try {
       for (let sent = 0; sent < bytes.length;) {
@@ -589,6 +672,17 @@ class Connection {
       // Not the client's problem.
     }
   }
+}
+
+type Conn = Pick<
+  Deno.TcpConn,
+  "read" | "write" | "closeWrite" | "close" | "setNoDelay" | "remoteAddr"
+>;
+
+interface Listener {
+  readonly addr: Deno.NetAddr;
+  accept(): Promise<Conn>;
+  close(): void;
 }
 
 /** An event without what all of them have. */
@@ -677,6 +771,7 @@ function isEqual(a: string, b: string): boolean {
 }
 
 function concat(parts: Uint8Array[]): Uint8Array {
+  if (parts.length === 1) return parts[0];
   const whole = new Uint8Array(parts.reduce((size, part) => size + part.length, 0));
   let at = 0;
   for (const part of parts) {
@@ -687,29 +782,68 @@ function concat(parts: Uint8Array[]): Uint8Array {
 }
 
 const ENCODER = new TextEncoder();
+const LF = 0x0a;
+const CR = 0x0d;
+const CONTINUE = "HTTP/1.1 100 Continue\r\n\r\n";
 const REASONS: Record<number, string> = {
   200: "OK",
+  308: "Permanent Redirect",
   400: "Bad Request",
   404: "Not Found",
   405: "Method Not Allowed",
+  500: "Internal Server Error",
 };
 
-/** RFC 9112 section 4, and the fields that RFC 9110 sections 6.6.1, 8.6 and 10.2.1 ask for. */
-function formatAnswer(
-  { status, message }: Answer,
-  { method, allow, isHttp10 }: IncomingRequest,
-  isLast: boolean,
-): Uint8Array {
+/** An answer on its way: a fault changes it, or how it is delivered. */
+interface Outgoing extends Answer {
+  request: IncomingRequest;
+  type: string;
+  /** The field line that tells how long the body is. */
+  framing: string;
+  /** Further field lines, each with its line end. */
+  fields: string;
+  /** The message as it goes over the wire. */
+  body: string;
+  isLast: boolean;
+}
+
+function prepare(answer: Answer, request: IncomingRequest, isLast: boolean): Outgoing {
+  const { status, message } = answer;
+  const outgoing = {
+    request,
+    status,
+    message,
+    type: "text/plain; charset=utf-8",
+    framing: "",
+    fields: status === 405 ? `Allow: ${request.allow}\r\n` : "",
+    body: "",
+    isLast,
+  };
+  setMessage(outgoing, message);
+  return outgoing;
+}
+
+function setMessage(outgoing: Outgoing, message: string): void {
   const isAscii = /^[ -~]*$/.test(message); // as all but a few are
   const length = isAscii ? message.length : ENCODER.encode(message).length;
-  const head = `HTTP/1.1 ${status} ${REASONS[status]}\r\n` +
-    "Content-Type: text/plain; charset=utf-8\r\n" +
-    `Content-Length: ${length}\r\n` +
+  outgoing.message = message;
+  outgoing.framing = `Content-Length: ${length}\r\n`;
+  outgoing.body = outgoing.request.method === "HEAD" ? "" : message;
+}
+
+/** RFC 9112 section 4, and the fields that RFC 9110 sections 6.6.1, 8.6 and 10.2.1 ask for. */
+function formatHead({ status, type, framing, fields, isLast, request }: Outgoing): string {
+  return `HTTP/1.1 ${status} ${REASONS[status]}\r\n` +
+    `Content-Type: ${type}\r\n` +
+    framing +
     `Date: ${currentDate()}\r\n` +
-    (status === 405 ? `Allow: ${allow}\r\n` : "") +
-    (isLast ? "Connection: close\r\n" : isHttp10 ? "Connection: keep-alive\r\n" : "") +
+    fields +
+    (isLast ? "Connection: close\r\n" : request.isHttp10 ? "Connection: keep-alive\r\n" : "") +
     "\r\n";
-  return ENCODER.encode(head + (method === "HEAD" ? "" : message));
+}
+
+function encode(outgoing: Outgoing): Uint8Array {
+  return ENCODER.encode(formatHead(outgoing) + outgoing.body);
 }
 
 let date = "";
@@ -719,4 +853,350 @@ function currentDate(): string {
   const time = Math.floor(Date.now() / 1000);
   if (time !== dateTime) [date, dateTime] = [new Date(1000 * time).toUTCString(), time];
   return date;
+}
+
+// ---- Faults
+
+/** The name of a fault. */
+export type FaultName =
+  | "slow"
+  | "drip"
+  | "split"
+  | "chunked"
+  | "no-length"
+  | "keep-open"
+  | "interim"
+  | "long-head"
+  | "status-400"
+  | "status-404"
+  | "status-405"
+  | "status-500"
+  | "redirect"
+  | "empty"
+  | "truncate"
+  | "reset"
+  | "garbage"
+  | "silent"
+  | "short-key"
+  | "not-a-key";
+
+/** What a fault is, and what becomes of a client that meets it. */
+export interface Fault {
+  /** Whether there is no key to be had. If not, the answer is right and delivered oddly. */
+  isBroken: boolean;
+  /** What happens on the wire. */
+  description: string;
+  /** What a good client does. */
+  good: string;
+  /** What to do if yours does not. */
+  help: string;
+}
+
+/** How an answer goes over the wire. */
+interface Delivery {
+  /** What is written, each part by itself. */
+  parts: Uint8Array[];
+  /** Milliseconds before the first part. */
+  delay: number;
+  /** Milliseconds before each further part. */
+  pause: number;
+  /** Whether the connection ends with it. */
+  isLast: boolean;
+}
+
+type FaultRow = Fault & { deliver: (answer: Outgoing) => Partial<Delivery> };
+
+function odd(
+  description: string,
+  good: string,
+  help: string,
+  deliver: FaultRow["deliver"],
+): FaultRow {
+  return { isBroken: false, description, good, help, deliver };
+}
+
+function broken(...[description, good, help, deliver]: Parameters<typeof odd>): FaultRow {
+  return { isBroken: true, description, good, help, deliver };
+}
+
+function status(status: number): FaultRow {
+  // As long as a key is: a client that looks at nothing but the length takes it for one.
+  const message = "No key here: this text has 128 characters, as a key has, and only status " +
+    `${status} tells the two apart. Look at the status line first.`;
+  return broken(
+    `status ${status} and a message`,
+    "shows the message, and sends no PUT",
+    "look at the status line first: only 200 brings a key; with any other status show the message, return None, and send nothing more",
+    (answer) => {
+      answer.fields = status === 405 ? "Allow: GET\r\n" : "";
+      return replace(answer, status, message);
+    },
+  );
+}
+
+function whole(answer: Outgoing): Partial<Delivery> {
+  return { parts: [encode(answer)] };
+}
+
+function replace(answer: Outgoing, status: number, message: string): Partial<Delivery> {
+  answer.status = status;
+  setMessage(answer, message);
+  return whole(answer);
+}
+
+/** Leaves nothing of an answer but these parts. */
+function instead(answer: Outgoing, parts: Uint8Array[], isLast = true): Partial<Delivery> {
+  answer.status = 0;
+  answer.message = "";
+  return { parts, isLast };
+}
+
+function toTheClose(answer: Outgoing): Partial<Delivery> {
+  answer.framing = "";
+  answer.isLast = true;
+  return { ...whole(answer), isLast: true };
+}
+
+/** RFC 9110 section 5.1: the names of fields are the same in any spelling. */
+function inSmallLetters(answer: Outgoing): Partial<Delivery> {
+  const head = formatHead(answer).replace(/^[\w-]+(?=:)/gm, (name) => name.toLowerCase());
+  return { parts: [ENCODER.encode(head + answer.body)] };
+}
+
+/** RFC 9112 section 7.1. An older client than HTTP/1.1 knows no chunks. */
+function inChunks(answer: Outgoing): Partial<Delivery> {
+  if (answer.request.isHttp10) return toTheClose(answer);
+  answer.framing = "Transfer-Encoding: chunked\r\n";
+  const body = ENCODER.encode(answer.body);
+  const parts = [ENCODER.encode(formatHead(answer))];
+  for (let at = 0; at < body.length; at += CHUNK_SIZE) {
+    const data = body.subarray(at, at + CHUNK_SIZE);
+    const [size, end] = [`${data.length.toString(16)}\r\n`, "\r\n"].map((t) => ENCODER.encode(t));
+    parts.push(size, data, end);
+  }
+  if (answer.request.method !== "HEAD") parts.push(ENCODER.encode("0\r\n\r\n"));
+  return { parts: [concat(parts)] };
+}
+
+const CHUNK_SIZE = 60; // so that a size has a letter in it: 3c, 3c and 8 for a key
+const PADDING = Array.from(
+  { length: 64 },
+  (_, n) => `X-Padding-${String(n + 1).padStart(2, "0")}: ${"x".repeat(112)}\r\n`, // 128 bytes
+).join("");
+const PAGE = '<!doctype html><html lang="en"><title>It works</title><h1>It works!</h1>' +
+  "<p>This is a page, and there is no key in it.</p></html>";
+const ELSEWHERE = "No key here: this text has 128 characters, as a key has, and status 308 " +
+  "sends you to another path, where there is no key either.";
+const GIBBERISH = "?!$%&/()=+*~#<>|".repeat(8);
+
+// deno-fmt-ignore
+const FAULT_TABLE: Record<FaultName, FaultRow> = {
+  "slow": odd("every answer comes 2 s late", "waits for it",
+    "wait longer: 10 s is a usual time-out, in Python `socket.settimeout(10)`",
+    (answer) => ({ ...whole(answer), delay: 2000 })),
+  "drip": odd("a byte at a time, each in a segment of its own", "reads on until the answer is whole",
+    "call `recv()` in a loop and join what it returns: until the empty line `\\r\\n\\r\\n` has come, and then until the body has as many bytes as Content-Length says",
+    (answer) => ({ parts: Array.from(encode(answer), (byte) => Uint8Array.of(byte)), pause: 2 })),
+  "split": odd("the body comes 0.2 s after the head", "reads on behind the head",
+    "a `recv()` may end with the head: after the empty line `\\r\\n\\r\\n` read on until the body has as many bytes as Content-Length says",
+    (answer) => ({ parts: [formatHead(answer), answer.body].map((t) => ENCODER.encode(t)), pause: 200 })),
+  "chunked": odd("the body in chunks, without Content-Length", "puts the chunks together",
+    "with `Transfer-Encoding: chunked` the body is a row of chunks: a size in hex and `\\r\\n`, so many bytes and `\\r\\n`, until a size is 0; the key is the bytes alone (RFC 9112 section 7.1)",
+    inChunks),
+  "no-length": odd("without Content-Length, the body ends with the connection", "reads to the end",
+    "where neither Content-Length nor chunks tell where the body ends, read until `recv()` returns `b''` (RFC 9112 section 6.3)",
+    toTheClose),
+  "keep-open": odd("the connection stays open; names of fields in small letters", "stops at the end of the body",
+    "stop reading when the body has as many bytes as Content-Length says, or send `Connection: close`: else the server need not close, and `recv()` waits for ever; look for `content-length` in `head.lower()`, as capitals and small letters are the same there",
+    inSmallLetters),
+  "interim": odd("`100 Continue`, and 0.2 s later the answer", "takes the second head for the answer",
+    "a status from 100 to 199 is not yet the answer: drop that head and read the next one (RFC 9110 section 15.2)",
+    (answer) => answer.request.isHttp10 ? whole(answer)
+      : ({ parts: [ENCODER.encode(CONTINUE), encode(answer)], pause: 200 })),
+  "long-head": odd("8 KiB of fields before the body; names in small letters", "reads on to the empty line",
+    "however long the head is, call `recv()` until the empty line `\\r\\n\\r\\n` has come; the body is what stands behind it; look for `content-length` in `head.lower()`, as capitals and small letters are the same there",
+    (answer) => {
+      answer.fields += PADDING;
+      return inSmallLetters(answer);
+    }),
+  "status-400": status(400),
+  "status-404": status(404),
+  "status-405": status(405),
+  "status-500": status(500),
+  "redirect": broken("status 308 and another path", "takes it for no key",
+    "look at the status line first: 308 tells of another place, and what stands below it is no key; return None, and send nothing more",
+    (answer) => {
+      answer.fields = "Location: /moved/\r\n";
+      return replace(answer, 308, ELSEWHERE);
+    }),
+  "empty": broken("the connection closes without a byte", "sees that nothing has come",
+    "when `recv()` returns `b''` the server has closed: if the answer is not whole by then there is no key; return None, and send nothing more",
+    (answer) => instead(answer, [])),
+  "truncate": broken("the connection closes after half of the body", "sees that it is not whole",
+    "when `recv()` returns `b''` before the body has as many bytes as Content-Length says, there is no key: return None, and send nothing more",
+    (answer) => {
+      const wire = encode(answer);
+      const half = Math.ceil(ENCODER.encode(answer.body).length / 2);
+      return { parts: [wire.subarray(0, wire.length - half)], isLast: true };
+    }),
+  "reset": broken("the connection is reset instead of an answer", "catches the error",
+    "`recv()` raises ConnectionResetError, an OSError: catch it around the whole conversation, return None, and send nothing more",
+    (answer) => instead(answer, [])),
+  "garbage": broken("what comes is no HTTP, and then the connection closes", "sees that there is no status line",
+    "the first line must be like `HTTP/1.1 200 OK`: if it is not, this is no answer and holds no key; return None, and send nothing more",
+    (answer) => instead(answer, [ENCODER.encode(`${GIBBERISH}\r\n\r\n${GIBBERISH}`)])),
+  "silent": broken("no answer, and no end", "gives up, within 30 s",
+    "set a time-out before you connect, in Python `socket.settimeout(10)`: when it is over, close the connection and return None",
+    (answer) => instead(answer, [], false)),
+  "short-key": broken("200 and a key of 127 digits", "counts them",
+    "a key has exactly 128 hex digits: count them, and if there are fewer or more return None and send nothing more",
+    (answer) => replace(answer, answer.status, answer.message.replace(/^([\da-f]{127})[\da-f]$/, "$1"))),
+  "not-a-key": broken("200 and a page of HTML", "sees that these are no hex digits",
+    "look at the body too: a key is 128 characters, each of them one of 0123456789abcdef; if it is not, return None and send nothing more",
+    (answer) => {
+      answer.type = "text/html; charset=utf-8";
+      answer.fields = "";
+      return replace(answer, 200, PAGE);
+    }),
+};
+
+/**
+ * All faults by their names, in the order of the drill: the first eight are delivered oddly, which
+ * does not disturb a good client, the others are broken, and a good client gives no key.
+ *
+ * @example Usage
+ * ```ts
+ * import { FAULTS } from "./key_server.ts";
+ *
+ * for (const [name, { description }] of Object.entries(FAULTS)) console.log(name, description);
+ * ```
+ */
+export const FAULTS: Readonly<Record<FaultName, Fault>> = FAULT_TABLE;
+
+function checkFault(name: FaultName | undefined): FaultName | undefined {
+  if (name === undefined || Object.hasOwn(FAULTS, name)) return name;
+  throw new TypeError(`Cannot use fault ${JSON.stringify(name)}: there is none of that name`);
+}
+
+// ---- Sockets that can be reset
+
+/**
+ * Takes the place of a listener with sockets of Node's: those of Deno end their half of a connection
+ * before they close it, so that a client sees its proper end where it should see a reset.
+ */
+class ResettingListener implements Listener {
+  readonly addr: Deno.NetAddr;
+  #server: NodeServer;
+  #queue: Conn[] = [];
+  #next: PromiseWithResolvers<Conn> | undefined = undefined;
+
+  constructor(listener: Deno.TcpListener) {
+    this.addr = listener.addr;
+    listener.close();
+    const { process } = globalThis as unknown as NodeGlobals; // an import would slow down every start
+    this.#server = process.getBuiltinModule("node:net").createServer({ allowHalfOpen: true });
+    this.#server.on("connection", (socket) => {
+      this.#queue.push(new ResettableConn(socket));
+      if (this.#next) this.#next.resolve(this.#queue.shift()!);
+      this.#next = undefined;
+    });
+    this.#server.on("error", () => {}); // some client could not be let in
+    // listen() with an address begins only later, and who connects at once would be refused.
+    const { TCP, constants } = process.binding("tcp_wrap");
+    const handle = new TCP(constants.SERVER);
+    const { hostname, port } = this.addr;
+    const error = hostname.includes(":")
+      ? handle.bind6(hostname, port, 0)
+      : handle.bind(hostname, port);
+    if (error !== 0) throw new Deno.errors.AddrInUse(`Cannot listen on port ${port}`);
+    this.#server.listen(handle);
+  }
+
+  accept(): Promise<Conn> {
+    const conn = this.#queue.shift();
+    if (conn) return Promise.resolve(conn);
+    this.#next = Promise.withResolvers();
+    return this.#next.promise;
+  }
+
+  close(): void {
+    this.#server.close();
+    for (const conn of this.#queue) conn.close();
+    this.#next?.reject(new Deno.errors.Interrupted());
+  }
+}
+
+interface NodeGlobals {
+  process: {
+    getBuiltinModule(name: "node:net"): typeof import("node:net");
+    binding(name: "tcp_wrap"): {
+      TCP: new (type: number) => {
+        bind(hostname: string, port: number): number;
+        bind6(hostname: string, port: number, flags: number): number;
+      };
+      constants: { SERVER: number };
+    };
+  };
+}
+
+/** One of Node's sockets in the guise of one of Deno's. */
+class ResettableConn implements Conn {
+  readonly remoteAddr: Deno.NetAddr;
+  #socket: Socket;
+  #isEnded = false;
+  #error: Error | undefined = undefined;
+  #wake: () => void = () => {};
+
+  constructor(socket: Socket) {
+    const { remoteAddress = "", remotePort = 0 } = socket;
+    this.remoteAddr = { transport: "tcp", hostname: remoteAddress, port: remotePort };
+    this.#socket = socket;
+    socket.on("readable", () => this.#wake());
+    socket.on("end", () => {
+      this.#isEnded = true;
+      this.#wake();
+    });
+    socket.on("error", (error) => this.#error = error);
+    socket.on("close", () => {
+      this.#error ??= new Deno.errors.Interrupted();
+      this.#wake();
+    });
+  }
+
+  async read(p: Uint8Array): Promise<number | null> {
+    for (;;) {
+      const data: Uint8Array | null = this.#socket.read(
+        Math.min(p.length, this.#socket.readableLength) || undefined,
+      );
+      if (data) {
+        p.set(data);
+        return data.length;
+      }
+      if (this.#isEnded) return null;
+      if (this.#error) throw this.#error;
+      await new Promise<void>((resolve) => this.#wake = resolve);
+    }
+  }
+
+  write(p: Uint8Array): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.#socket.write(p, (error) => error ? reject(error) : resolve(p.length));
+    });
+  }
+
+  closeWrite(): Promise<void> {
+    return new Promise((resolve) => this.#socket.end(resolve));
+  }
+
+  setNoDelay(): void {
+    this.#socket.setNoDelay();
+  }
+
+  close(): void {
+    this.#socket.destroy();
+  }
+
+  reset(): void {
+    this.#socket.resetAndDestroy();
+  }
 }

@@ -8,7 +8,14 @@ import {
   assertThrows,
 } from "@std/assert";
 import { KeyClient } from "./key_client.ts";
-import { type KeyServerEvent, type KeyServerOptions, startKeyServer } from "./key_server.ts";
+import {
+  type FaultName,
+  FAULTS,
+  type KeyServer,
+  type KeyServerEvent,
+  type KeyServerOptions,
+  startKeyServer,
+} from "./key_server.ts";
 // Deno's own sockets choose their address themselves, and cannot be reset.
 import { connect, type Socket } from "node:net";
 
@@ -797,7 +804,13 @@ Deno.test("startKeyServer() tells all that happens, in order", async () => {
     bytes: bytes(request),
     remark: { code: "key-not-hex", ...remark },
   } as unknown);
-  const answer = { status: 400, message, bytes: bytes(response), request: bytes(request) };
+  const answer = {
+    status: 400,
+    message,
+    bytes: bytes(response),
+    request: bytes(request),
+    error: { code: "key-not-hex", ...remark },
+  } as const;
   assertEquals(events[4], { type: "answer", ...answer, ...common });
   assertEquals(events[5], { type: "closed", connection: 1, by: "client" });
 });
@@ -1000,4 +1013,327 @@ Deno.test("shutdown() waits for no client", async () => {
   for (const client of clients) client.close();
   await server.shutdown(); // is nothing new
   await server.finished;
+});
+
+// ---- Faults
+
+const NAMES = Object.keys(FAULTS) as FaultName[];
+
+interface Capture {
+  chunks: string[];
+  /** When the first came, as of `Date.now()`. */
+  time: number;
+  /** All of them. */
+  wire: string;
+  /** How the server ended the connection: not, by its proper end, or by an error. */
+  end: "open" | "end" | string;
+}
+
+/** Sends this, and gives what comes back until the connection ends, or until so much has come. */
+async function capture(server: KeyServer, wire: string, size = Infinity): Promise<Capture> {
+  const socket = connect(server.addr.port, "127.0.0.1");
+  socket.setNoDelay();
+  const chunks: string[] = [];
+  const { promise, resolve } = Promise.withResolvers<string>();
+  let count = 0;
+  let time = 0;
+  socket.on("data", (data: Uint8Array) => {
+    time ||= Date.now();
+    chunks.push(text(data));
+    count += data.length;
+    if (count >= size) resolve("open");
+  });
+  socket.on("end", () => resolve("end"));
+  socket.on("error", (error: Error & { code?: string }) => resolve(error.code ?? "error"));
+  socket.write(bytes(wire));
+  const end = await promise;
+  const closed = new Promise((resolve) => socket.on("close", resolve));
+  socket.destroy();
+  await closed;
+  return { chunks, time, wire: chunks.join(""), end };
+}
+
+const HEAD = "HTTP/1\\.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\n";
+const DATE = "Date: [^\r\n]*\r\n";
+const NO_KEY = "No key here: this text has 128 characters, as a key has, ";
+
+/** What a KEY gets back under each fault, and how its connection ends. */
+const FAULT_WIRES: Record<
+  Exclude<FaultName, "silent">,
+  [wire: RegExp, end: string, status: number]
+> = {
+  "slow": [RegExp(`^${HEAD}Content-Length: 128\r\n${DATE}\r\n[\\da-f]{128}$`), "end", 200],
+  "drip": [RegExp(`^${HEAD}Content-Length: 128\r\n${DATE}\r\n[\\da-f]{128}$`), "end", 200],
+  "split": [RegExp(`^${HEAD}Content-Length: 128\r\n${DATE}\r\n[\\da-f]{128}$`), "end", 200],
+  "chunked": [
+    RegExp(
+      `^${HEAD}Transfer-Encoding: chunked\r\n${DATE}\r\n` +
+        "3c\r\n[\\da-f]{60}\r\n3c\r\n[\\da-f]{60}\r\n8\r\n[\\da-f]{8}\r\n0\r\n\r\n$",
+    ),
+    "end",
+    200,
+  ],
+  "no-length": [RegExp(`^${HEAD}${DATE}Connection: close\r\n\r\n[\\da-f]{128}$`), "end", 200],
+  "keep-open": [
+    /^HTTP\/1\.1 200 OK\r\ncontent-type: [^\r]*\r\ncontent-length: 128\r\ndate: [^\r]*\r\n\r\n[\da-f]{128}$/,
+    "open",
+    200,
+  ],
+  "interim": [
+    RegExp(
+      `^HTTP/1.1 100 Continue\r\n\r\n${HEAD}Content-Length: 128\r\n${DATE}\r\n[\\da-f]{128}$`,
+    ),
+    "end",
+    200,
+  ],
+  "long-head": [
+    /^HTTP\/1\.1 200 OK\r\ncontent-type: [^\r]*\r\ncontent-length: 128\r\ndate: [^\r]*\r\n(?:x-padding-\d\d: x{112}\r\n){64}\r\n[\da-f]{128}$/,
+    "end",
+    200,
+  ],
+  "status-400": [RegExp(`^HTTP/1.1 400 Bad Request\r\n.*\r\n${NO_KEY}.{71}$`, "s"), "end", 400],
+  "status-404": [RegExp(`^HTTP/1.1 404 Not Found\r\n.*\r\n${NO_KEY}.{71}$`, "s"), "end", 404],
+  "status-405": [
+    RegExp(`^HTTP/1.1 405 Method Not Allowed\r\n.*\r\nAllow: GET\r\n\r\n${NO_KEY}.{71}$`, "s"),
+    "end",
+    405,
+  ],
+  "status-500": [
+    RegExp(`^HTTP/1.1 500 Internal Server Error\r\n.*\r\n${NO_KEY}.{71}$`, "s"),
+    "end",
+    500,
+  ],
+  "redirect": [
+    RegExp(
+      `^HTTP/1.1 308 Permanent Redirect\r\n.*\r\nLocation: /moved/\r\n\r\n${NO_KEY}.{71}$`,
+      "s",
+    ),
+    "end",
+    308,
+  ],
+  "empty": [/^$/, "end", 0],
+  "truncate": [RegExp(`^${HEAD}Content-Length: 128\r\n${DATE}\r\n[\\da-f]{64}$`), "end", 200],
+  "reset": [/^$/, "ECONNRESET", 0],
+  "garbage": [/^[!-\/:-@[-`{-~]{128}\r\n\r\n[!-\/:-@[-`{-~]{128}$/, "end", 0],
+  "short-key": [RegExp(`^${HEAD}Content-Length: 127\r\n${DATE}\r\n[\\da-f]{127}$`), "end", 200],
+  "not-a-key": [
+    /^HTTP\/1\.1 200 OK\r\nContent-Type: text\/html; charset=utf-8\r\nContent-Length: 128\r\n.*\r\n\r\n<!doctype html>.*<\/html>$/s,
+    "end",
+    200,
+  ],
+};
+
+for (const [fault, [pattern, end, status]] of Object.entries(FAULT_WIRES)) {
+  Deno.test(`startKeyServer() with the fault ${fault} does exactly that on the wire`, async () => {
+    await using server = listen({ idleTimeout: 50, fault: fault as FaultName });
+    const response = await capture(server, KEY_REQUEST, end === "open" ? 246 : Infinity);
+    assertMatch(response.wire, pattern);
+    assertEquals(response.end, end);
+    const answer = await server.event("answer");
+    assertEquals([answer.status, answer.fault, answer.error], [status, fault, undefined]);
+    assertEquals(text(answer.bytes), response.wire);
+    if (fault === "slow") assertGreater(response.time - answer.time, 1900); // two clocks may differ
+    else if (fault === "split" || fault === "interim") {
+      assertEquals(response.chunks.length, 2);
+      assertMatch(response.chunks[0], /\r\n\r\n$/);
+    } else if (fault === "drip") { // a test that is put to sleep reads two bytes at once
+      assertGreater(response.chunks.filter((chunk) => chunk.length === 1).length, 230);
+    }
+  });
+}
+
+Deno.test("startKeyServer() knows the faults in the order of the drill, in words that fit a line", () => {
+  assertEquals(NAMES.filter((name) => name !== "silent"), Object.keys(FAULT_WIRES));
+  for (const [at, name] of NAMES.entries()) {
+    const { isBroken, description, good, help } = FAULTS[name];
+    assertEquals(isBroken, at >= 8, name);
+    assert(description.length > 0 && description.length <= 60, name);
+    assert(good.length > 0 && good.length <= 50, name);
+    assertGreater(help.length, 40, name);
+  }
+});
+
+Deno.test("startKeyServer() with the fault keep-open never closes first", async () => {
+  await using server = listen({ idleTimeout: 20, fault: "keep-open" });
+  using client = await Client.to(server);
+  await client.send(KEY_REQUEST);
+  const key = bodyOf(await client.read(246));
+  await delay(200);
+  await client.send(`PUT /key/Ada/${key}/ HTTP/1.1\r\nHost: a\r\n\r\n`);
+  assertEquals(bodyOf(await client.read(1)), SUCCESS);
+  assertEquals(server.events.filter(({ type }) => type === "closed"), []);
+  server.fault = "split"; // which holds nothing open
+  assertEquals(await client.read(), "");
+  server.fault = "keep-open";
+  assertMatch(await talk(server, CLOSING_REQUEST), /connection: close\r\n\r\n[\da-f]{128}$/);
+});
+
+Deno.test("startKeyServer() with the fault silent hears all, never answers, and ends when it should", async () => {
+  const server = listen({ idleTimeout: 20, fault: "silent" });
+  using client = await Client.to(server);
+  await client.send(KEY_REQUEST);
+  await server.event("answer");
+  await delay(200);
+  await client.send("PUT /key/Ada/None/ HTTP/1.1\r\nHost: a\r\n\r\n");
+  const { status, error } = await server.event("answer", ({ method }) => method === "PUT");
+  assertEquals([status, error?.code], [0, "key-none"]);
+  using other = await Client.to(server);
+  await other.send(KEY_REQUEST);
+  await server.event("answer", ({ connection }) => connection === 2);
+  server.fault = "split";
+  assertEquals(await other.read(), ""); // without a word
+  assertEquals(server.remarks().includes("idle"), false);
+  server.fault = "silent";
+  using third = await Client.to(server);
+  await third.send(KEY_REQUEST);
+  await server.event("answer", ({ connection }) => connection === 3);
+  await server.shutdown();
+  assertEquals(await third.read(), "");
+});
+
+Deno.test("startKeyServer() sees a client go that gets no answer", async () => {
+  await using server = listen({ fault: "silent" });
+  const client = await Client.to(server);
+  await client.send(KEY_REQUEST);
+  await server.event("answer");
+  client.close();
+  assertEquals((await server.event("closed")).by, "client");
+});
+
+Deno.test("startKeyServer() sends a client that follows the redirect on for ever", async () => {
+  await using server = listen({ fault: "redirect" });
+  const first = await talk(server, CLOSING_REQUEST);
+  const [, path] = /\r\nLocation: (\S+)\r\n/.exec(first)!;
+  const second = await talk(server, CLOSING_REQUEST.replace("/user/Ada/", path));
+  assertStringIncludes(second, `HTTP/1.1 308 Permanent Redirect\r\n`);
+  assertStringIncludes(second, `\r\nLocation: ${path}\r\n`);
+});
+
+Deno.test("startKeyServer() sends nothing to HTTP/1.0 that it does not know", async () => {
+  const request = "KEY /user/Ada/ HTTP/1.0\r\n\r\n";
+  for (const fault of ["chunked", "interim"] as const) {
+    await using server = listen({ fault });
+    const response = await talk(server, request);
+    assertMatch(response, /^HTTP\/1\.1 200 OK\r\n.*\r\nConnection: close\r\n\r\n[\da-f]{128}$/s);
+    assertEquals(response.includes("Transfer-Encoding"), false);
+  }
+});
+
+Deno.test("startKeyServer() answers HEAD without a body under each fault", async () => {
+  for (const fault of ["chunked", "split", "not-a-key", "status-404", "truncate"] as const) {
+    await using server = listen({ fault });
+    const response = await talk(server, CLOSING_REQUEST.replace("KEY", "HEAD"));
+    assertMatch(response, /\r\n\r\n$/, fault);
+    assertEquals(response.split("\r\n\r\n").length, 2, fault);
+  }
+});
+
+Deno.test("startKeyServer() gives each of several requests in one write its faulty answer", async () => {
+  for (const fault of ["split", "chunked", "short-key"] as const) {
+    await using server = listen({ fault });
+    const response = await talk(server, KEY_REQUEST + KEY_REQUEST + CLOSING_REQUEST);
+    assertEquals(response.match(/HTTP\/1\.1 200 OK/g)?.length, 3);
+    assertEquals(server.events.filter(({ type }) => type === "answer").length, 3);
+  }
+});
+
+Deno.test("startKeyServer() says what is wrong with a request, whatever the fault answers", async () => {
+  await using server = listen({ fault: "drip" });
+  const wrong = CLOSING_REQUEST.replace("/user/Ada/", "/user/Ada");
+  for (
+    const [fault, status, said] of [
+      ["drip", 404, "the path does not end in a slash"],
+      ["status-500", 500, NO_KEY],
+      ["not-a-key", 200, "<!doctype html>"],
+      ["short-key", 404, "the path does not end in a slash"], // there is no key in it
+      ["garbage", 0, "\r\n\r\n"],
+    ] as const
+  ) {
+    server.fault = fault;
+    assertStringIncludes(await talk(server, wrong), said);
+    const answer = await server.event("answer", (event) => event.fault === fault);
+    assertEquals([answer.status, answer.error?.code], [status, "no-final-slash"]);
+  }
+});
+
+Deno.test("startKeyServer() changes its fault from one answer to the next", async () => {
+  await using server = listen({ fault: "short-key" });
+  using client = await Client.to(server);
+  for (const [fault, size] of [["short-key", 127], ["chunked", 150], [undefined, 128]] as const) {
+    server.fault = fault;
+    assertEquals(server.fault, fault);
+    await client.send(KEY_REQUEST);
+    await server.event("answer", (event) => event.fault === fault);
+    const response = await client.read(1);
+    assertEquals(bodyOf(response).length, size);
+  }
+});
+
+Deno.test("startKeyServer() knows the fault of a KEY as late as onEvent sets it", async () => {
+  const server: KeyServer = startKeyServer({
+    port: 0,
+    fault: "silent",
+    onEvent(event) {
+      if (event.type === "request") server.fault = "short-key";
+    },
+  });
+  assertMatch(await talk(server, CLOSING_REQUEST), /\r\n\r\n[\da-f]{127}$/);
+  await server.shutdown();
+});
+
+Deno.test("startKeyServer() refuses a fault that there is none of", async () => {
+  const wrong = "drop" as FaultName;
+  const port = 0;
+  assertThrows(() => startKeyServer({ port, fault: wrong }), TypeError, 'Cannot use fault "drop"');
+  assertThrows(() => startKeyServer({ port, fault: "toString" as FaultName }), TypeError);
+  await using server = startKeyServer({ port, fault: "slow" });
+  assertThrows(() => server.fault = wrong, TypeError, 'Cannot use fault "drop"');
+  await using sound = startKeyServer({ port });
+  assertEquals(sound.fault, undefined);
+  assertThrows(() => sound.fault = "slow", TypeError, "the server was started without one");
+});
+
+Deno.test("startKeyServer() with a fault listens as one without does", async () => {
+  await using server = startKeyServer({ port: 0, fault: "chunked" });
+  const { port } = server.addr;
+  assertThrows(() => startKeyServer({ port, fault: "chunked" }), Deno.errors.AddrInUse);
+  await using six = startKeyServer({ hostname: "::1", port: 0, fault: "chunked" });
+  using client = new KeyClient({ hostname: "::1", port: six.addr.port });
+  assertEquals((await client.verifyKey(await client.requestKey())).message, SUCCESS);
+  await using again = startKeyServer({ port: 0, fault: "chunked" });
+  await again.shutdown();
+  await using third = startKeyServer({ port: again.addr.port, fault: "chunked" });
+  assertEquals(statusOf(await talk(third, CLOSING_REQUEST)), 200);
+});
+
+Deno.test("shutdown() waits for no fault, and delivers what is in flight", async () => {
+  for (const fault of ["slow", "split", "drip"] as const) {
+    const server = listen({ fault });
+    using client = await Client.to(server);
+    await client.send(KEY_REQUEST);
+    await server.event("answer");
+    const reading = client.read();
+    await server.shutdown();
+    assertMatch(await reading, /\r\n\r\n[\da-f]{128}$/, fault);
+  }
+});
+
+Deno.test("startKeyServer() gives up on a client that goes within a faulty answer", async () => {
+  for (const fault of ["split", "drip"] as const) {
+    await using server = listen({ fault });
+    const socket = connect(server.addr.port, "127.0.0.1");
+    socket.write(bytes(KEY_REQUEST));
+    await server.event("answer");
+    socket.resetAndDestroy();
+    assertEquals((await server.event("closed")).by, "client");
+  }
+});
+
+Deno.test("startKeyServer() with a fault reads large requests, and drains what is too large", async () => {
+  await using server = listen({ fault: "chunked" });
+  const body = "x".repeat(60_000);
+  const head = `KEY /user/Ada/ HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n`;
+  assertEquals(statusOf(await talk(server, `${head}Connection: close\r\n\r\n${body}`)), 200);
+  const endless = `KEY /user/${"a".repeat(200_000)}`;
+  assertEquals(statusOf(await talk(server, endless)), 400);
 });
