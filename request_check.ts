@@ -575,6 +575,7 @@ const FURTHER_REQUEST_REGEXP =
 const CHUNK_LINE_REGEXP = /^[\da-fA-F]+[\t ]*(?:;[\t\x20-\x7e\x80-\xff]*)?\r\n$/;
 const MAX_EXPLAINED = 4096; // characters that the patterns of the table see
 const LF = 0x0a;
+const CR = 0x0d;
 
 /**
  * One request as it comes in: {@linkcode IncomingRequest.read} is called with all the bytes so far,
@@ -683,7 +684,7 @@ export class IncomingRequest {
   #findHead(bytes: Uint8Array): boolean {
     for (let lf; (lf = bytes.indexOf(LF, this.#scanned)) >= 0;) {
       let at = this.#lineStart;
-      while (bytes[at] === 0x20 || bytes[at] === 0x09 || bytes[at] === 0x0d) at++;
+      while (bytes[at] === 0x20 || bytes[at] === 0x09 || bytes[at] === CR) at++;
       this.#lineStart = this.#scanned = lf + 1;
       if (at < lf) this.#hasLine = true;
       else if (this.#hasLine) {
@@ -874,7 +875,7 @@ export class IncomingRequest {
       if (size > MAX_REQUEST_SIZE) return this.#break("too-large");
       const end = lf + 1 + size;
       if (size > 0 && bytes.length < end + 2) return false;
-      if (size > 0 && (bytes[end] !== 0x0d || bytes[end + 1] !== LF)) {
+      if (size > 0 && (bytes[end] !== CR || bytes[end + 1] !== LF)) {
         return this.#break("bad-chunk", end, 2);
       }
       this.#isLastChunkRead = size === 0;
@@ -1009,6 +1010,63 @@ export function isRequestStart(bytes: Uint8Array): boolean {
 }
 
 // ---- Text
+
+/**
+ * Shows the first line of a request, as ASCII that moves no terminal: the middle of a key is left
+ * out, and of a long line its end.
+ *
+ * @param request The request's bytes, or the first of them.
+ * @returns At most 100 characters; `"(nothing)"` if there is no line.
+ *
+ * @example Usage
+ * ```ts
+ * import { requestLine } from "./request_check.ts";
+ *
+ * const request = new TextEncoder().encode("KEY /user/J\u00fcrgen/ HTTP/1.1\r\n\r\n");
+ * console.log(requestLine(request)); // KEY /user/J\xc3\xbcrgen/ HTTP/1.1
+ * ```
+ */
+export function requestLine(request: Uint8Array): string {
+  const start = Math.max(0, request.findIndex((byte) => byte !== CR && byte !== LF));
+  const line = request.subarray(start, start + 1024);
+  const end = line.findIndex((byte) => byte === CR || byte === LF);
+  const text = visible(line.subarray(0, end < 0 ? line.length : end), false).join("");
+  return text.length > 100 ? `${text.slice(0, 97)}...` : text || "(nothing)";
+}
+
+/**
+ * Shows bytes as ASCII that moves no terminal.
+ *
+ * @param bytes The bytes.
+ * @param isWhole Whether the middle of a key is shown, too.
+ * @returns For each byte what stands for it: a character, an escape, or `""` if it is left out.
+ *
+ * @example Usage
+ * ```ts
+ * import { visible } from "./request_check.ts";
+ *
+ * console.log(visible(new TextEncoder().encode("KEY\r\n"), true).join("")); // KEY\r\n, in letters
+ * ```
+ */
+export function visible(bytes: Uint8Array, isWhole: boolean): string[] {
+  const chars = Array.from(bytes, (byte) => {
+    const escape = { 0x09: "\\t", 0x0a: "\\n", 0x0d: "\\r", 0x5c: "\\\\" }[byte];
+    if (escape) return escape;
+    const isPrintable = byte >= 0x20 && byte < 0x7f;
+    return isPrintable ? String.fromCharCode(byte) : `\\x${byte.toString(16).padStart(2, "0")}`;
+  });
+  if (isWhole) return chars;
+  let digits = 0;
+  for (let at = 0; at <= chars.length; at++) {
+    if (/^[\da-fA-F]$/.test(chars[at] ?? "")) {
+      digits++;
+      continue;
+    }
+    if (digits >= 32) chars.fill("", at - digits + 6, at - 4)[at - digits + 6] = "...";
+    digits = 0;
+  }
+  return chars;
+}
 
 /** Drops white space at both ends: HTTP's, where `trim()` knows more. */
 function trim(text: string): string {
