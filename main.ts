@@ -19,7 +19,8 @@ import {
   type KeyServerResponse,
   type WireMessage,
 } from "./key_client.ts";
-import type { KeyServer, KeyServerEvent } from "./key_server.ts";
+import type { DrillResult } from "./drill.ts";
+import type { FaultName, KeyServerEvent } from "./key_server.ts";
 import type { Remark } from "./request_check.ts";
 
 /**
@@ -56,8 +57,18 @@ export interface OutputStream {
 }
 
 const DEFAULTS = { host: "127.0.0.1", port: "5000", user: "User1", timeout: "10" };
-const VALUE_FLAGS = ["put", "host", "port", "user", "timeout"];
-const BOOLEAN_FLAGS = ["key", "verbose", "json", "offline", "demo", "serve", "help", "version"];
+const VALUE_FLAGS = ["put", "host", "port", "user", "timeout", "fault"];
+const BOOLEAN_FLAGS = [
+  "key",
+  "verbose",
+  "json",
+  "offline",
+  "demo",
+  "serve",
+  "drill",
+  "help",
+  "version",
+];
 const ALIASES: Record<string, string> = {
   host: "H",
   port: "p",
@@ -72,16 +83,16 @@ const CONTRADICTIONS: Record<string, string[]> = {
   key: ["put"],
   offline: ["json", "verbose"],
   demo: ["key", "put", "host", "port", "offline"],
-  serve: ["key", "put", "demo", "user", "timeout", "offline"],
+  serve: ["key", "put", "demo", "user", "timeout", "offline", "drill"],
+  drill: ["key", "put", "demo", "user", "timeout", "offline", "fault"],
 };
 
-const HELP = `key_client ${config.version}: a client for the key server exercise
-
+async function formatHelp(): Promise<string> {
+  return `key_client ${config.version}: a client for the key server exercise
 1. CLIENT ──▶ SERVER   KEY /user/<user_id>/
 2. CLIENT ◀── SERVER   a key of 128 hex digits
 3. CLIENT ──▶ SERVER   PUT /key/<user_id>/<key_val>/
 4. CLIENT ◀── SERVER   a message
-
 Usage: key_client [OPTIONS]       all four stages: prints key and message
       --key                       stages 1 and 2 only: prints the key
       --put KEY                   stages 3 and 4 only; "-" reads KEY from stdin
@@ -89,28 +100,30 @@ Usage: key_client [OPTIONS]       all four stages: prints key and message
   -p, --port PORT                 [${DEFAULTS.port}]
   -u, --user USER_ID              [${DEFAULTS.user}]
   -t, --timeout SECONDS           for each request, connecting included [${DEFAULTS.timeout}]
-  -v, --verbose                   shows the conversation on stderr
-      --json                      prints one JSON object instead
+  -v, --verbose                   shows the conversation, or --serve's, on stderr
+      --json                      prints JSON: one object, of --serve one an event
       --offline                   prints the request, and sends nothing
       --demo                      converses with a practice server of its own
-      --serve                     is the practice server, until Ctrl-C; with -v
-                                  shows the wire, with --json a line an event
+      --serve                     is the practice server, until Ctrl-C
+      --fault NAME                with --serve: in every answer; "list" explains
+      --drill                     tries your client with one fault after the other
   -h, --help    -V, --version
+Faults: ${await faultNames()}
 Exit status: 0 done, 1 no usable answer, 2 usage, 3 answer not 2xx, 4 4xx, 5 5xx
-Examples: key_client --host 192.0.2.7 --user Ada -v
-          key_client --key | key_client --put -
 `;
+}
 
 /** The command line cannot be carried out as it is. */
 class UsageError extends Error {}
 
 interface Flags {
-  mode: "all" | "key" | "put" | "demo" | "serve" | "help" | "version";
+  mode: "all" | "key" | "put" | "demo" | "serve" | "drill" | "faults" | "help" | "version";
   put: string;
   host: string;
   port: number;
   user: string;
   timeout: number;
+  fault: FaultName | undefined;
   verbose: boolean;
   json: boolean;
   offline: boolean;
@@ -142,16 +155,21 @@ export async function main(args: string[], io: MainIo = Deno): Promise<number> {
 
 async function run(args: string[], io: MainIo): Promise<number> {
   try {
-    const flags = parseFlags(args);
+    const flags = await parseFlags(args);
     switch (flags.mode) {
       case "help":
-        print(io.stdout, HELP);
+        print(io.stdout, await formatHelp());
         return 0;
       case "version":
         print(io.stdout, `key_client ${config.version}\n`);
         return 0;
       case "serve":
         return await serve(flags, io);
+      case "drill":
+        return await drill(flags, io);
+      case "faults":
+        print(io.stdout, await formatFaults(flags.json));
+        return 0;
       case "demo": {
         const { startKeyServer } = await import("./key_server.ts");
         await using server = startKeyServer({ port: 0 });
@@ -174,7 +192,7 @@ async function run(args: string[], io: MainIo): Promise<number> {
 
 // ---- Flags
 
-function parseFlags(args: string[]): Flags {
+async function parseFlags(args: string[]): Promise<Flags> {
   const words = args.slice(0, args.includes("--") ? args.indexOf("--") : args.length);
   const isSwitch = new RegExp(`^(--(${BOOLEAN_FLAGS.join("|")})|-[vhV]+)(?<value>=.*)?$`, "s");
   for (const [at, word] of words.entries()) {
@@ -213,15 +231,21 @@ function parseFlags(args: string[]): Flags {
     const other = given.has(flag) && others.find((name) => given.has(name));
     if (other) throw new UsageError(`Options --${flag} and --${other} contradict each other`);
   }
-  const modes = ["help", "version", "serve", "demo", "put", "key"] as const;
+  const isList = given.get("fault") === "list";
+  if (given.has("fault") && !given.has("serve") && !isList) {
+    throw new UsageError("Option --fault needs --serve");
+  }
+  const modes = ["help", "version", "serve", "drill", "demo", "put", "key"] as const;
+  const mode = modes.find((mode) => given.has(mode)) ?? "all";
   const { host, port, user, timeout } = { ...DEFAULTS, ...Object.fromEntries(given) };
   return {
-    mode: modes.find((mode) => given.has(mode)) ?? "all",
+    mode: isList && mode !== "help" && mode !== "version" ? "faults" : mode,
     put: given.get("put") ?? "",
     host,
-    port: parsePort(port, given.has("serve") ? 0 : 1),
+    port: parsePort(port, given.has("serve") || given.has("drill") ? 0 : 1),
     user,
     timeout: parseTimeout(timeout),
+    fault: isList ? undefined : await parseFault(given.get("fault")),
     verbose: given.has("verbose"),
     json: given.has("json"),
     offline: given.has("offline"),
@@ -251,6 +275,15 @@ function parseTimeout(text: string): number {
   throw new UsageError(`Cannot use --timeout ${JSON.stringify(text)}: it must be ${range}`);
 }
 
+async function parseFault(name: string | undefined): Promise<FaultName | undefined> {
+  if (name === undefined) return undefined;
+  const { FAULTS } = await import("./key_server.ts");
+  if (Object.hasOwn(FAULTS, name)) return name as FaultName;
+  const hint = suggest(name.toLowerCase(), [...Object.keys(FAULTS), "list"]);
+  const cure = hint ? `did you mean ${hint}?` : "--fault list tells which there are";
+  throw new UsageError(`Unknown fault ${JSON.stringify(name)}, ${cure}`);
+}
+
 function unexpected(word: string): UsageError {
   return new UsageError(`Unexpected argument ${JSON.stringify(word)}`);
 }
@@ -259,13 +292,18 @@ function unknownOption(option: string): UsageError {
   const names = [...VALUE_FLAGS, ...BOOLEAN_FLAGS];
   const letter = option[1].toLowerCase();
   const word = option.slice(2);
-  const edits = (name: string) => word.startsWith(name) ? 0 : editDistance(word, name);
   const nearest = option.startsWith("--")
-    ? names.filter((name) => edits(name) <= name.length / 2)
-      .sort((a, b) => edits(a) - edits(b))[0]
+    ? suggest(word, names)
     : names.find((name) => name.startsWith(letter));
   const hint = nearest ? `, did you mean --${nearest}?` : "";
   return new UsageError(`Unknown option ${JSON.stringify(option)}${hint}`);
+}
+
+/** The name that somebody may have meant, if one is near. */
+function suggest(word: string, names: string[]): string | undefined {
+  const edits = (name: string) => word.startsWith(name) ? 0 : editDistance(word, name);
+  return names.filter((name) => edits(name) <= name.length / 2)
+    .sort((a, b) => edits(a) - edits(b))[0];
 }
 
 /** How many characters must be added, dropped or changed to make one text of the other. */
@@ -377,8 +415,12 @@ async function readKey(put: string, io: MainIo): Promise<Uint8Array | string> {
 
 // ---- The practice server
 
-async function serve({ host, port, json, verbose }: Flags, io: MainIo): Promise<number> {
-  const { startKeyServer } = await import("./key_server.ts");
+/** Loaded when they are needed: they would slow down every other start. */
+let check: typeof import("./request_check.ts");
+
+async function serve({ host, port, fault, json, verbose }: Flags, io: MainIo): Promise<number> {
+  const { FAULTS, startKeyServer } = await import("./key_server.ts");
+  check = await import("./request_check.ts");
   const interrupted = Promise.withResolvers<void>();
   const interrupt = () => {
     // A second Ctrl-C does not wait.
@@ -393,9 +435,33 @@ async function serve({ host, port, json, verbose }: Flags, io: MainIo): Promise<
     table.add(event);
     show(event);
   };
-  let server: KeyServer;
+  const start = () => startKeyServer({ hostname: host, port, fault, onEvent });
+  const server = listen(start, { host, port, json }, io);
+  if (!server) return 1;
+  Deno.addSignalListener("SIGINT", interrupt);
+  io.signal?.addEventListener("abort", interrupt, { once: true });
+  if (io.signal?.aborted) interrupt();
+  const { hostname, port: actualPort } = server.addr;
+  if (json) {
+    out.print(jsonLine({ event: "listening", host: hostname, port: actualPort }));
+  }
+  log.print(`key_client: listening on ${authority(hostname, actualPort)}, Ctrl-C ends it\n`);
+  if (fault) log.print(`key_client: every answer has a fault: ${FAULTS[fault].description}\n`);
+  await interrupted.promise;
+  await server.shutdown();
+  if (json) await out.end(jsonLine({ event: "users", users: table.rows() }));
+  else await log.end(table.format());
+  return 130;
+}
+
+/** Starts something that listens, or says why it cannot. */
+function listen<T>(
+  start: () => T,
+  { host, port, json }: Pick<Flags, "host" | "port" | "json">,
+  io: MainIo,
+): T | undefined {
   try {
-    server = startKeyServer({ hostname: host, port, onEvent });
+    return start();
   } catch (error) {
     const reason = error instanceof Deno.errors.AddrInUse
       ? "the port is in use, choose another one with --port"
@@ -405,21 +471,7 @@ async function serve({ host, port, json, verbose }: Flags, io: MainIo): Promise<
     const message = `Cannot listen on ${authority(host, port)}: ${reason}`;
     if (json) print(io.stdout, jsonLine({ event: "error", message }));
     else complain(io, message);
-    return 1;
   }
-  Deno.addSignalListener("SIGINT", interrupt);
-  io.signal?.addEventListener("abort", interrupt, { once: true });
-  if (io.signal?.aborted) interrupt();
-  const { hostname, port: actualPort } = server.addr;
-  if (json) {
-    out.print(jsonLine({ event: "listening", host: hostname, port: actualPort }));
-  }
-  log.print(`key_client: listening on ${authority(hostname, actualPort)}, Ctrl-C ends it\n`);
-  await interrupted.promise;
-  await server.shutdown();
-  if (json) await out.end(jsonLine({ event: "users", users: table.rows() }));
-  else await log.end(table.format());
-  return 130;
 }
 
 /** Host and port as they stand in a URL. */
@@ -486,7 +538,10 @@ class Log {
 }
 
 /** Shows what happens: a line for each request, and what there is to say about it. */
-function logger(log: Log, isVerbose: boolean): (event: KeyServerEvent) => void {
+function logger(
+  log: Pick<Log, "isColored" | "print">,
+  isVerbose: boolean,
+): (event: KeyServerEvent) => void {
   const paint = (code: number, text: string) =>
     log.isColored ? `\x1b[${code}m${text}\x1b[0m` : text;
   const requests = new Map<number, { reads: number; remarks: Remark[] }>(); // being answered
@@ -517,7 +572,7 @@ function logger(log: Log, isVerbose: boolean): (event: KeyServerEvent) => void {
           request.remarks.push(event.remark);
           break;
         }
-        const line = requestLine(event.bytes);
+        const line = check.requestLine(event.bytes);
         const isUnfinished = event.remark.severity === "error"; // which comes before its warnings
         if (heading !== `${event.connection} ${line}`) {
           heading = `${event.connection} ${line}`;
@@ -530,21 +585,25 @@ function logger(log: Log, isVerbose: boolean): (event: KeyServerEvent) => void {
       case "answer": {
         const { status, request, bytes } = event;
         if (status === 100) { // the answer itself is still to come
-          if (isVerbose) text = `${head(event)}${requestLine(request)}\n${wireLines("<", bytes)}`;
+          if (isVerbose) {
+            text = `${head(event)}${check.requestLine(request)}\n${wireLines("<", bytes)}`;
+          }
           break;
         }
-        const color = status < 400 ? 32 : 31;
-        text = `${head(event)}${requestLine(request)}  ${paint(color, `${status}`)}\n`;
+        const outcome = status === 0 ? "no answer" : `${status}`;
+        const fault = event.fault ? ` (${event.fault})` : "";
+        const color = status < 400 && status > 0 ? 32 : 31;
+        text = `${head(event)}${check.requestLine(request)}  ${paint(color, outcome)}${fault}\n`;
         const { reads, remarks } = requests.get(event.connection)!;
         if (isVerbose) {
           const pieces = reads === 1 ? "in one read" : `in ${reads} reads`;
           text += `${wireLines(">", request)}   (${request.length} bytes, ${pieces})\n`;
         }
-        if (status >= 400 && remarks.every(({ severity }) => severity !== "error")) {
-          text += `  ${paint(31, "error")}: ${event.message}\n`; // said before, of the unfinished request
+        if (event.error && remarks.every(({ severity }) => severity !== "error")) {
+          text += `  ${paint(31, "error")}: ${event.error.message}\n`; // said before, of the unfinished request
         }
         for (const remark of remarks) text += remarkLines(remark, request);
-        if (isVerbose) text += wireLines("<", bytes);
+        if (isVerbose && bytes.length > 0) text += wireLines("<", bytes);
         requests.delete(event.connection);
         break;
       }
@@ -558,20 +617,11 @@ function logger(log: Log, isVerbose: boolean): (event: KeyServerEvent) => void {
   };
 }
 
-/** The first line of a request, as the log has it. */
-function requestLine(request: Uint8Array): string {
-  const start = Math.max(0, request.findIndex((byte) => byte !== 0x0d && byte !== 0x0a));
-  const line = request.subarray(start, start + 1024);
-  const end = line.findIndex((byte) => byte === 0x0d || byte === 0x0a);
-  const text = visible(line.subarray(0, end < 0 ? line.length : end), false).join("");
-  return cut(text || "(nothing)", 100);
-}
-
 /** The line of a request that a remark is about, and carets under what it is about. */
 function excerpt(request: Uint8Array, start: number, end: number, isVerbose: boolean): string[] {
   const lineStart = start === 0 ? 0 : request.lastIndexOf(LF, start - 1) + 1;
   const lineEnd = request.indexOf(LF, start) + 1 || request.length;
-  const line = visible(request.subarray(lineStart, lineEnd), isVerbose);
+  const line = check.visible(request.subarray(lineStart, lineEnd), isVerbose);
   const isEmpty = line.every((char) => char === "\\r" || char === "\\n");
   if (start === 0 && end === 0 || start === end && isEmpty) return [];
   const before = line.slice(0, start - lineStart).join("");
@@ -592,32 +642,11 @@ function wireLines(arrow: string, bytes: Uint8Array): string {
   for (let at = 0; at < bytes.length && at < MAX_SHOWN_BODY;) {
     const end = bytes.indexOf(LF, at) + 1 || bytes.length;
     text += `   ${arrow} ${
-      visible(bytes.subarray(at, Math.min(end, MAX_SHOWN_BODY)), true).join("")
+      check.visible(bytes.subarray(at, Math.min(end, MAX_SHOWN_BODY)), true).join("")
     }\n`;
     at = end;
   }
   return more > 0 ? `${text}   (${more} more bytes)\n` : text;
-}
-
-/** Each byte as ASCII that moves no terminal; the middle of a key is left out unless all is wanted. */
-function visible(bytes: Uint8Array, isWhole: boolean): string[] {
-  const chars = Array.from(bytes, (byte) => {
-    const escape = { 0x09: "\\t", 0x0a: "\\n", 0x0d: "\\r", 0x5c: "\\\\" }[byte];
-    if (escape) return escape;
-    const isPrintable = byte >= 0x20 && byte < 0x7f;
-    return isPrintable ? String.fromCharCode(byte) : `\\x${byte.toString(16).padStart(2, "0")}`;
-  });
-  if (isWhole) return chars;
-  let digits = 0;
-  for (let at = 0; at <= chars.length; at++) {
-    if (/^[\da-fA-F]$/.test(chars[at] ?? "")) {
-      digits++;
-      continue;
-    }
-    if (digits >= 32) chars.fill("", at - digits + 6, at - 4)[at - digits + 6] = "...";
-    digits = 0;
-  }
-  return chars;
 }
 
 function cut(text: string, width: number): string {
@@ -651,13 +680,12 @@ class UserTable {
     } else if (event.type === "request") {
       this.#remarks.delete(connection); // it was unfinished when that was said
       this.#users.set(connection, event.userId ?? null);
-    } else if (event.type === "answer" && event.status >= 200) {
+    } else if (event.type === "answer" && event.status !== 100) {
       const row = this.#row(event.userId ?? null, peer.hostname);
-      if (event.status >= 400) row.errors++;
+      if (event.error) row.errors++;
       else if (event.method === "KEY") row.asked++;
       else row.verified++;
-      const isError = event.status >= 400;
-      row.remark = isError ? event.message : this.#remarks.get(connection)?.message ?? row.remark;
+      row.remark = event.error?.message ?? this.#remarks.get(connection)?.message ?? row.remark;
       this.#remarks.delete(connection);
     } else if (event.type === "closed") {
       const remark = this.#remarks.get(connection);
@@ -735,8 +763,8 @@ function eventLine(event: KeyServerEvent): string {
       return jsonLine({ ...common, ...event.remark });
     case "answer": {
       const { method, userId, status, message, bytes } = event;
-      const user = userId ?? null;
-      return jsonLine({ ...common, method, user, status, message, wire: latin1(bytes) });
+      const about = { user: userId ?? null, status, message, fault: event.fault ?? null };
+      return jsonLine({ ...common, method, ...about, wire: latin1(bytes) });
     }
     case "closed":
       return jsonLine({ ...common, by: event.by });
@@ -747,6 +775,96 @@ function eventLine(event: KeyServerEvent): string {
 
 function latin1(bytes: Uint8Array): string {
   return Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
+}
+
+// ---- Faults and the drill
+
+/** The names of all faults, in lines that fit into the help. */
+async function faultNames(): Promise<string> {
+  const { FAULTS } = await import("./key_server.ts");
+  const names = Object.keys(FAULTS).join(", ");
+  return names.replace(/(.{1,71})(?:, |$)/g, "$1,\n        ").trimEnd().slice(0, -1);
+}
+
+async function formatFaults(isJson: boolean): Promise<string> {
+  const { FAULTS } = await import("./key_server.ts");
+  const faults = Object.entries(FAULTS);
+  if (isJson) return faults.map(([name, fault]) => jsonLine({ name, ...fault })).join("");
+  const list = (isWanted: boolean) =>
+    faults.filter(([, { isBroken }]) => isBroken === isWanted)
+      .map(([name, { description }]) => `  ${name.padEnd(11)} ${description}\n`).join("");
+  return `delivered oddly: a good client is not disturbed\n${list(false)}` +
+    `broken: a good client gives no key, and sends no PUT\n${list(true)}`;
+}
+
+async function drill({ host, port, json, verbose }: Flags, io: MainIo): Promise<number> {
+  const { startDrill } = await import("./drill.ts");
+  const { FAULTS } = await import("./key_server.ts");
+  check = await import("./request_check.ts");
+  const out = new Log(io.stdout, () => "");
+  const log = new Log(io.stderr, () => "");
+  const isLive = io.stdout.isTerminal() && !json && !verbose; // else something may come in between
+  const paint = (isGood: boolean, text: string) =>
+    out.isColored ? `\x1b[${isGood ? 32 : 31}m${text}\x1b[0m` : text;
+  const line = (name: FaultName) => `${name.padEnd(11)} ${FAULTS[name].description}`;
+  const onWaiting = (name: FaultName) => {
+    if (isLive) out.print(`? ${line(name)}`);
+  };
+  let count = 0;
+  const onResult = ({ fault, passed, cause }: DrillResult) => {
+    if (json) return;
+    const mark = paint(passed, passed ? "✔" : "✘");
+    const isLate = Object.keys(FAULTS).indexOf(fault) < count;
+    if (!isLate) count++;
+    out.print(`${isLive ? "\r\x1b[K" : ""}${mark} ${line(fault)}${isLate ? " (after all)" : ""}\n`);
+    if (cause) out.print(`    cause: ${cause.rationale}\n    cure: ${cause.help}\n`);
+    if (isLate && isLive) onWaiting(Object.keys(FAULTS)[count] as FaultName);
+  };
+  const onEvent = verbose ? logger(log, true) : undefined;
+  const start = () => startDrill({ hostname: host, port, onWaiting, onResult, onEvent });
+  const drill = listen(start, { host, port, json }, io);
+  if (!drill) return 1;
+  const { addr } = drill;
+  const total = Object.keys(FAULTS).length;
+  log.print(
+    `key_client: drill on ${
+      authority(addr.hostname, addr.port)
+    }: run your client ${total} times, ` +
+      "Ctrl-C ends it\n",
+  );
+  const stop = () => void drill.stop();
+  const signals: Deno.Signal[] = Deno.build.os === "windows" ? ["SIGINT"] : ["SIGINT", "SIGTERM"];
+  for (const signal of signals) Deno.addSignalListener(signal, stop);
+  io.signal?.addEventListener("abort", stop, { once: true });
+  if (io.signal?.aborted) stop();
+  const results = await drill.finished;
+  const passed = results.filter((result) => result.passed).length;
+  const failed = results.length - passed;
+  const missing = total - results.length;
+  if (json) {
+    for (const { fault, passed, cause, events } of results) {
+      const { description, good } = FAULTS[fault];
+      const lines: string[] = [];
+      events.forEach(logger({ isColored: false, print: (text) => lines.push(text) }, false));
+      const log = lines.join("").trimEnd().split("\n");
+      const about = { name: fault, description: `${description}: a good client ${good}` };
+      out.print(jsonLine({ ...about, passed, log, cause }));
+    }
+    await out.end(jsonLine({ passed, failed, missing }));
+  } else {
+    if (isLive && missing > 0) out.print("\r\x1b[K");
+    const rows = results.map(({ fault, passed, time }) => {
+      const mark = paint(passed, passed ? "✔" : "✘");
+      const seconds = (time / 1000).toFixed(1).padStart(6);
+      return `${mark} ${fault.padEnd(11)} ${seconds} s  ${FAULTS[fault].good}\n`;
+    });
+    const head = rows.length > 0 ? "\n  drill           time  a good client\n" : "";
+    const rest = missing > 0 ? `, ${missing} not tried` : "";
+    await out.end(`${head}${rows.join("")}${passed} of ${total} passed${rest}\n`);
+  }
+  for (const signal of signals) Deno.removeSignalListener(signal, stop); // not before all is said
+  io.signal?.removeEventListener("abort", stop);
+  return missing > 0 ? 130 : failed > 0 ? 1 : 0;
 }
 
 // ---- Output

@@ -828,6 +828,7 @@ Deno.test("main() --serve --json prints a line for each event, and the users", a
         user: null,
         status: 400,
         message,
+        fault: null,
         wire: lines[5].wire,
       },
       { event: "closed", ...common, by: "server" },
