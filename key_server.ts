@@ -366,7 +366,7 @@ class Connection {
   #lastMessage = "";
   #lastRequest: Uint8Array = new Uint8Array();
   #lastFault: FaultName | undefined = undefined;
-  #isSound = true; // the last request, and its answer
+  #isSound = true; // the last request
   #isIdled = false; // it was closed for being idle
   #drained = 0;
   #isContinued = false;
@@ -569,7 +569,7 @@ class Connection {
     const delivery: Delivery = { parts: [], delay: 0, pause: 0, isLast };
     if (fault === undefined) delivery.parts.push(encode(answer));
     else Object.assign(delivery, FAULT_TABLE[fault].deliver(answer));
-    this.#isSound = !request.isBroken && !(fault && FAULTS[fault].isBroken);
+    this.#isSound = !request.isBroken;
     this.#lastMessage = answer.message;
     this.#lastRequest = bytes;
     this.#lastFault = fault;

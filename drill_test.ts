@@ -1,0 +1,641 @@
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertNotEquals,
+  assertRejects,
+  assertStringIncludes,
+  assertThrows,
+} from "@std/assert";
+import { type DrillOptions, type DrillResult, startDrill } from "./drill.ts";
+import { doKey, doPut, KeyClient, KeyClientError, type KeyClientOptions } from "./key_client.ts";
+import { type FaultName, FAULTS, type KeyServerEvent, startKeyServer } from "./key_server.ts";
+
+const NAMES = Object.keys(FAULTS) as FaultName[];
+const SUCCESS = "Success: the key is right";
+const KEY = "0123456789abcdef".repeat(8);
+
+const delay = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+const decode = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+
+// ---- Our own client under each fault
+
+/** What comes of a KEY and of a PUT: a key or a text, or the code of the error and the status. */
+const OUTCOMES: Record<FaultName, [key: string, put: RegExp | string]> = {
+  "slow": ["key", /^no key was issued/],
+  "drip": ["key", /^no key was issued/],
+  "split": ["key", /^no key was issued/],
+  "chunked": ["key", /^no key was issued/],
+  "no-length": ["key", /^no key was issued/],
+  "keep-open": ["key", /^no key was issued/],
+  "interim": ["key", /^no key was issued/],
+  "long-head": ["key", /^no key was issued/],
+  "status-400": ["refused 400", /only status 400 tells/],
+  "status-404": ["refused 404", /only status 404 tells/],
+  "status-405": ["refused 405", /only status 405 tells/],
+  "status-500": ["refused 500", /only status 500 tells/],
+  "redirect": ["refused 308", /status 308 sends you to another path/],
+  "empty": ["closed-early undefined", "closed-early"],
+  "truncate": ["closed-early undefined", "closed-early"],
+  "reset": ["closed-early undefined", "closed-early"],
+  "garbage": ["malformed undefined", "malformed"],
+  "silent": ["timed-out undefined", "timed-out"],
+  "short-key": ["not-a-key 200", /^no key was issued/],
+  "not-a-key": ["not-a-key 200", /^<!doctype html>/],
+};
+
+for (const [fault, [outcome, text]] of Object.entries(OUTCOMES)) {
+  Deno.test(`doKey(), doPut() and KeyClient meet the fault ${fault}`, async () => {
+    await using server = startKeyServer({ port: 0, fault: fault as FaultName });
+    const { port } = server.addr;
+    const timeout = fault === "silent" ? 200 : 10_000;
+
+    async function stages() {
+      const options = { port, timeout, userId: "Ada" };
+      const key = await doKey(options);
+      if (outcome !== "key") return assertEquals(key, null);
+      assertMatch(decode(key!), /^[\da-f]{128}$/);
+      assertEquals(await doPut(key!, options), SUCCESS);
+    }
+    async function conversation() {
+      using client = new KeyClient({ port, timeout, userId: "Bob" });
+      if (outcome === "key") {
+        const response = await client.verifyKey(await client.requestKey());
+        assertEquals(response, { status: 200, ok: true, message: SUCCESS });
+      } else {
+        const error = await assertRejects(() => client.requestKey(), KeyClientError);
+        assertEquals(`${error.code} ${error.status}`, outcome);
+      }
+    }
+    async function put() {
+      const options = { port, timeout, userId: "nobody" };
+      if (text instanceof RegExp) assertMatch(await doPut(KEY, options), text);
+      else {assertEquals(
+          (await assertRejects(() => doPut(KEY, options), KeyClientError)).code,
+          text,
+        );}
+    }
+    await Promise.all([stages(), conversation(), put()]);
+  });
+}
+
+// ---- The drill
+
+/** A drill whose results are kept as they come. */
+function drillOf(options: DrillOptions = {}) {
+  const seen: DrillResult[] = [];
+  const events: KeyServerEvent[] = [];
+  const drill = startDrill({
+    port: 0,
+    quiet: 100,
+    ...options,
+    onResult: (result) => seen.push(structuredClone(result)),
+    onEvent: (event) => events.push(event),
+  });
+  return Object.assign(drill, { seen, events, port: drill.addr.port });
+}
+
+function verdicts(results: DrillResult[]): string[] {
+  return results.map(({ fault, passed }) => `${passed ? "✔" : "✘"} ${fault}`);
+}
+
+Deno.test("doKey() and doPut(), and KeyClient, pass the whole drill", async () => {
+  async function functions() {
+    await using drill = drillOf();
+    const options = { port: drill.port, timeout: 3000 };
+    for (const _ of NAMES) {
+      const key = await doKey(options);
+      if (key) assertEquals(await doPut(key, options), SUCCESS);
+    }
+    assertEquals(verdicts(await drill.finished), NAMES.map((name) => `✔ ${name}`));
+  }
+  async function conversations() {
+    await using drill = drillOf();
+    for (const _ of NAMES) {
+      using client = new KeyClient({ port: drill.port, timeout: 3000 });
+      try {
+        assertEquals((await client.verifyKey(await client.requestKey())).ok, true);
+      } catch (error) {
+        assert(error instanceof KeyClientError);
+      }
+    }
+    assertEquals(verdicts(await drill.finished), NAMES.map((name) => `✔ ${name}`));
+  }
+  await Promise.all([functions(), conversations()]);
+});
+
+// ---- Clients of others
+
+type Flaw =
+  | "none"
+  | "one read"
+  | "never reads on"
+  | "reads to the close"
+  | "ignores the status"
+  | "takes the last 128 bytes"
+  | "one spelling"
+  | "no chunks"
+  | "sends None"
+  | "PUT after a 404"
+  | "no time-out"
+  | "no PUT"
+  | "any length"
+  | "two bytes too few";
+
+/** A small client such as people write, right but for its flaw. */
+async function converse(port: number, flaw: Flaw): Promise<void> {
+  async function exchange(line: string): Promise<{ status: number; body: string }> {
+    using conn = await Deno.connect({ port });
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    if (flaw !== "no time-out") timer = setTimeout(() => conn.close(), 2600);
+    const close = flaw === "takes the last 128 bytes" ? "Connection: close\r\n" : "";
+    await conn.write(new TextEncoder().encode(`${line} HTTP/1.1\r\nHost: a\r\n${close}\r\n`));
+    let data = "";
+    let isEnded = false;
+    const more = async () => {
+      const part = new Uint8Array(4096);
+      const count = await conn.read(part);
+      if (count === null) isEnded = true;
+      else data += decode(part.subarray(0, count));
+    };
+    try {
+      if (flaw === "reads to the close" || close) { while (!isEnded) await more(); }
+      if (flaw === "takes the last 128 bytes") return { status: 200, body: data.slice(-128) };
+      let status = 0;
+      let head: string;
+      do {
+        if (flaw === "one read") await more();
+        while (flaw !== "one read" && !data.includes("\r\n\r\n")) {
+          if (isEnded) throw new Error("cut off");
+          await more();
+        }
+        [head] = data.split("\r\n\r\n", 1);
+        data = data.slice(head.length + 4);
+        if (!/^HTTP\/1\.\d \d{3}/.test(head)) throw new Error("no HTTP");
+        status = Number(head.slice(9, 12));
+      } while (status < 200 && flaw !== "one read" && flaw !== "never reads on");
+      if (flaw === "one read" || flaw === "never reads on") return { status, body: data };
+      if (/\r\ntransfer-encoding: *chunked/i.test(head) && flaw !== "no chunks") {
+        let body = "";
+        for (;;) {
+          while (!/^[\da-f]+\r\n/.test(data)) await more();
+          const size = parseInt(data, 16);
+          data = data.slice(data.indexOf("\r\n") + 2);
+          while (data.length < size + 2) await more();
+          if (size === 0) return { status, body };
+          body += data.slice(0, size);
+          data = data.slice(size + 2);
+        }
+      }
+      const pattern = flaw === "one spelling"
+        ? /\r\nContent-Length: *(\d+)/
+        : /\r\ncontent-length: *(\d+)/i;
+      const length = pattern.exec(head)?.[1];
+      while (data.length < Number(length ?? Infinity) && !isEnded) await more();
+      if (length && data.length < Number(length)) throw new Error("cut off");
+      return { status, body: data.slice(0, length ? Number(length) : undefined) };
+    } finally {
+      clearTimeout(timer);
+      try {
+        conn.close();
+      } catch {
+        // The timer has done so.
+      }
+    }
+  }
+
+  let key: string | null = null;
+  try {
+    const { status, body } = await exchange("KEY /user/User1/");
+    const isFine = flaw === "ignores the status" || status === 200 ||
+      flaw === "PUT after a 404" && status === 404;
+    const isKey = ["ignores the status", "PUT after a 404", "any length"].includes(flaw)
+      ? body.length > 100
+      : flaw === "takes the last 128 bytes" || /^[\da-f]{128}$/.test(body);
+    if (isFine && isKey) key = body;
+  } catch {
+    // There is no key then.
+  }
+  if (flaw === "no PUT" || key === null && flaw !== "sends None") return;
+  if (flaw === "two bytes too few") key = key!.slice(2);
+  try {
+    await exchange(`PUT /key/User1/${key === null ? "None" : encodeURIComponent(key)}/`);
+  } catch {
+    // It was sent all the same.
+  }
+}
+
+const SHORT = NAMES.filter((name) => name !== "slow" && name !== "silent");
+const BROKEN = NAMES.filter((name) => FAULTS[name].isBroken);
+
+/** The drills that a client with a flaw goes through, and those that it fails. */
+const FLAWS: [flaw: Flaw, faults: FaultName[], failed: FaultName[]][] = [
+  ["none", NAMES, []],
+  ["one read", SHORT, ["drip", "split", "chunked", "interim", "long-head"]],
+  ["never reads on", SHORT, ["drip", "split", "chunked", "interim"]],
+  ["reads to the close", ["no-length", "keep-open", ...BROKEN.slice(5)], ["keep-open"]],
+  [
+    "ignores the status",
+    SHORT,
+    ["status-400", "status-404", "status-405", "status-500", "redirect", "short-key", "not-a-key"],
+  ],
+  [
+    "takes the last 128 bytes",
+    SHORT,
+    ["chunked", ...BROKEN.filter((name) => name !== "silent" && name !== "reset")],
+  ],
+  ["one spelling", SHORT, ["keep-open"]],
+  ["no chunks", SHORT, ["chunked"]],
+  ["sends None", ["no-length", ...BROKEN], BROKEN],
+  ["PUT after a 404", SHORT, ["status-404", "short-key", "not-a-key"]],
+  ["no time-out", ["no-length", "silent", "short-key"], ["silent"]],
+  ["no PUT", SHORT, SHORT],
+  ["any length", SHORT, ["short-key", "not-a-key"]],
+  ["two bytes too few", SHORT, SHORT], // no right key has come back, so the rest is no proof
+];
+
+Deno.test("startDrill() fails each flawed client just where it should", async () => {
+  const runs = FLAWS.map(async ([flaw, faults, failed]) => {
+    await using drill = drillOf({ faults, timeout: 6000, patience: 5000 });
+    for (const _ of faults) await converse(drill.port, flaw);
+    const results = await drill.finished;
+    assertEquals(results.map(({ fault }) => fault), faults, flaw);
+    assertEquals(results.filter(({ passed }) => !passed).map(({ fault }) => fault), failed, flaw);
+    for (const { passed, cause } of results) {
+      assertEquals(cause === null, passed);
+      if (cause) assert(cause.rationale.length > 10 && cause.help.length > 10);
+    }
+  });
+  await Promise.all(runs);
+});
+
+// ---- The rules
+
+/** Sends this over a connection of its own, and gives all that comes back, up to the close. */
+async function talk(port: number, wire: string): Promise<string> {
+  using conn = await Deno.connect({ port });
+  await conn.write(new TextEncoder().encode(wire));
+  let received = "";
+  const buffer = new Uint8Array(4096);
+  for (let count; (count = await conn.read(buffer).catch(() => null)) !== null;) {
+    received += decode(buffer.subarray(0, count));
+  }
+  return received;
+}
+
+const request = (line: string) => `${line} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`;
+const KEY_REQUEST = request("KEY /user/Ada/");
+const PUT_REQUEST = request(`PUT /key/Ada/${KEY}/`);
+
+/** Asks for a key, and brings it back if it is one. */
+async function pass(port: number): Promise<void> {
+  const [, key] = /\r\n\r\n([\da-f]{128})$/.exec(await talk(port, KEY_REQUEST)) ?? [];
+  if (key) await talk(port, request(`PUT /key/Ada/${key}/`));
+}
+
+/** What comes to pass after a right key was brought back, and before the drill is over. */
+const BROKEN_RULES: [
+  name: string,
+  fault: FaultName,
+  act: (port: number) => Promise<unknown>,
+  rationale: RegExp | null,
+][] = [
+  ["passes when nothing comes", "status-404", () => Promise.resolve(), null],
+  [
+    "fails for a PUT",
+    "status-404",
+    (port) => talk(port, PUT_REQUEST),
+    /yet this came: PUT \/key\/Ada\/01234/,
+  ],
+  [
+    "fails for a PUT that is none of HTTP",
+    "status-404",
+    (port) => talk(port, "PUT /key/Ada/No such user/ HTTP/1.1\r\n\r\n"),
+    /yet this came: PUT \/key\/Ada\/No such user\/ HTTP\/1\.1$/,
+  ],
+  [
+    "fails for a lower-case put",
+    "status-404",
+    (port) => talk(port, request("put /key/Ada/x/")),
+    /: put /,
+  ],
+  [
+    "passes a client that follows",
+    "redirect",
+    async (port) => {
+      await talk(port, request("KEY /moved/"));
+      await talk(port, request("GET /moved/"));
+      await talk(port, request(`KEY http://127.0.0.1:${port}/moved/`));
+    },
+    null,
+  ],
+  [
+    "fails for a PUT after a redirect",
+    "redirect",
+    (port) => talk(port, PUT_REQUEST),
+    /yet this came/,
+  ],
+];
+
+Deno.test.each(BROKEN_RULES)("startDrill() %s", async (_name, fault, act, rationale) => {
+  await using drill = drillOf({ faults: ["no-length", fault] });
+  await pass(drill.port);
+  await talk(drill.port, KEY_REQUEST);
+  await act(drill.port);
+  const [first, second] = await drill.finished;
+  assertEquals(first.passed, true);
+  assertEquals(second.passed, rationale === null);
+  if (rationale) {
+    assertMatch(second.cause!.rationale, rationale);
+    assertEquals(second.cause!.help, FAULTS[fault].help);
+  } else assertEquals(second.cause, null);
+});
+
+/** A client that holds its connection open. */
+async function open(port: number, wire: string): Promise<Deno.TcpConn> {
+  const conn = await Deno.connect({ port });
+  await conn.write(new TextEncoder().encode(wire));
+  return conn;
+}
+
+const KEEPING_REQUEST = "KEY /user/Ada/ HTTP/1.1\r\nHost: a\r\n\r\n";
+
+async function keyOf(conn: Deno.TcpConn): Promise<string> {
+  let received = "";
+  const buffer = new Uint8Array(4096);
+  for (;;) {
+    const [, key] = /\r\n\r\n([\da-f]{128})$/.exec(received) ?? [];
+    if (key) return key;
+    received += decode(buffer.subarray(0, await conn.read(buffer) ?? 0));
+  }
+}
+
+Deno.test("startDrill() fails a client whose PUT does not bring the key back", async () => {
+  await using drill = drillOf({ faults: ["long-head", "long-head", "long-head"] });
+  await talk(drill.port, KEY_REQUEST);
+  await talk(drill.port, PUT_REQUEST);
+  await talk(drill.port, KEY_REQUEST);
+  await talk(drill.port, request("PUT /key/Ada/None/"));
+  await talk(drill.port, KEY_REQUEST);
+  await talk(drill.port, "GET /key/Ada/ HTTP/1.1\r\n\r\n");
+  const [wrong, none, other] = await drill.finished;
+  assertMatch(
+    wrong.cause!.rationale,
+    /^PUT \/key\/Ada\/012345\.\.\.cdef\/ HTTP\/1\.1 brought no right key back: the key is wrong/,
+  );
+  assertMatch(none.cause!.rationale, /brought no right key back: the key is `None`/);
+  assertMatch(other.cause!.rationale, /^GET .* brought no right key back: there is no key in the path/);
+});
+
+Deno.test("startDrill() fails a client that brings back what another user got", async () => {
+  await using drill = drillOf({ faults: ["long-head", "long-head"] });
+  const bob = await open(drill.port, KEEPING_REQUEST.replace("Ada", "Bob"));
+  const key = await keyOf(bob);
+  bob.close();
+  await talk(drill.port, KEY_REQUEST);
+  await talk(drill.port, request(`PUT /key/Bob/${key}/`));
+  const [, second] = await drill.finished;
+  assertEquals(second.cause!.rationale, "the key was asked for `Ada`, and came from `Bob`");
+});
+
+Deno.test("startDrill() fails a client that asks for no key, and says why", async () => {
+  await using drill = drillOf({ faults: ["split", "split", "status-400", "split"] });
+  await talk(drill.port, PUT_REQUEST);
+  await talk(drill.port, request("KEY /user/Ada"));
+  await talk(drill.port, request("key /user/Ada/"));
+  await talk(drill.port, KEY_REQUEST.replace("Host", "Ho st"));
+  const rationales = (await drill.finished).map(({ cause }) => cause!.rationale);
+  assertEquals(
+    rationales[0],
+    "the conversation begins with KEY, but this came: PUT /key/Ada/012345...cdef/ HTTP/1.1",
+  );
+  assertMatch(rationales[1], /^the KEY was refused: the path does not end in a slash/);
+  assertMatch(rationales[2], /^the conversation begins with KEY, but this came: key \/user\/Ada\//);
+  assertMatch(rationales[3], /^the KEY was refused: /);
+});
+
+Deno.test("startDrill() takes no silence for a proof", async () => {
+  await using drill = drillOf({ faults: ["status-404", "split", "status-404"] });
+  await talk(drill.port, KEY_REQUEST);
+  await pass(drill.port);
+  await talk(drill.port, KEY_REQUEST);
+  const results = await drill.finished;
+  assertEquals(verdicts(results), ["✘ status-404", "✔ split", "✔ status-404"]);
+  assertStringIncludes(
+    results[0].cause!.rationale,
+    "none has brought a right key in any drill before",
+  );
+});
+
+Deno.test("startDrill() takes a late PUT into account, up to the next KEY", async () => {
+  await using drill = drillOf({ faults: ["no-length", "status-404", "status-500", "no-length"] });
+  await pass(drill.port);
+  await talk(drill.port, request("PUT /key/Ada/None/")); // after one that is over, and was right
+  await talk(drill.port, KEY_REQUEST);
+  while (drill.seen.length < 2) await delay(20);
+  await talk(drill.port, PUT_REQUEST);
+  await talk(drill.port, PUT_REQUEST);
+  assertEquals(verdicts(drill.seen), ["✔ no-length", "✔ status-404", "✘ status-404"]);
+  await talk(drill.port, KEY_REQUEST);
+  await talk(drill.port, PUT_REQUEST);
+  await pass(drill.port);
+  assertEquals(verdicts(await drill.finished), [
+    "✔ no-length",
+    "✘ status-404",
+    "✘ status-500",
+    "✔ no-length",
+  ]);
+  assertEquals(drill.seen.length, 5);
+});
+
+Deno.test("startDrill() ends a drill with the next KEY, whose answer has the next fault", async () => {
+  await using drill = drillOf({ faults: ["no-length", "status-404", "status-500", "short-key"] });
+  await pass(drill.port);
+  using first = await open(drill.port, KEEPING_REQUEST);
+  await first.read(new Uint8Array(1000));
+  assertMatch(await talk(drill.port, KEY_REQUEST), / 500 Internal Server Error/);
+  assertMatch(await talk(drill.port, KEY_REQUEST), /\r\n\r\n[\da-f]{127}$/);
+  const results = await drill.finished;
+  assertEquals(results.map(({ passed }) => passed), [true, true, true, true]);
+  for (const { events } of results) { // each has its own
+    assertEquals(
+      new Set(events.flatMap((event) => event.type === "answer" ? event.fault : [])).size,
+      1,
+    );
+    assertEquals(events[0].type, "connected");
+  }
+});
+
+Deno.test("startDrill() lets a client ask again over the same connection", async () => {
+  await using drill = drillOf({ faults: ["long-head", "long-head"] });
+  using conn = await open(drill.port, KEEPING_REQUEST);
+  await keyOf(conn);
+  await conn.write(new TextEncoder().encode(KEEPING_REQUEST));
+  const key = await keyOf(conn);
+  await talk(drill.port, request(`PUT /key/Ada/${key}/`));
+  await talk(drill.port, KEY_REQUEST);
+  const [again, none] = await drill.finished;
+  assertEquals(again.passed, true);
+  assertMatch(
+    none.cause!.rationale,
+    /^no PUT came: the server ended the connection 0\.\d\d s after/,
+  );
+});
+
+Deno.test("startDrill() says what became of a client that sends no PUT", async () => {
+  const faults: FaultName[] = ["keep-open", "keep-open", "keep-open"];
+  await using drill = drillOf({ faults, timeout: 300 });
+  const gone = await open(drill.port, KEEPING_REQUEST);
+  await keyOf(gone);
+  gone.close();
+  while (drill.seen.length < 1) await delay(20);
+  using kept = await open(drill.port, KEEPING_REQUEST);
+  await keyOf(kept);
+  while (drill.seen.length < 2) await delay(20);
+  using third = await open(drill.port, KEEPING_REQUEST);
+  await keyOf(third);
+  assertEquals((await drill.stop()).length, 2); // the third has its connection still open
+  assertMatch(
+    drill.seen[0].cause!.rationale,
+    /^no PUT came: your client ended the connection 0\.\d\d s after its KEY$/,
+  );
+  assertMatch(
+    drill.seen[1].cause!.rationale,
+    /^no PUT came: your client was still connected 0\.[3-9]\d s after its KEY$/,
+  );
+});
+
+Deno.test("startDrill() says of a client that goes on to its next KEY that it did", async () => {
+  await using drill = drillOf({ faults: ["keep-open", "no-length"] });
+  using first = await open(drill.port, KEEPING_REQUEST);
+  await keyOf(first);
+  await talk(drill.port, KEY_REQUEST);
+  const [result] = await drill.stop();
+  assertMatch(
+    result.cause!.rationale,
+    /^no PUT came: 0\.\d\d s after its KEY your client sent the next one$/,
+  );
+});
+
+Deno.test("startDrill() says of a PUT without an end that it has none", async () => {
+  await using drill = drillOf({ faults: ["keep-open"], timeout: 3000 });
+  using conn = await open(drill.port, KEEPING_REQUEST);
+  const key = await keyOf(conn);
+  await conn.write(new TextEncoder().encode(`PUT /key/Ada/${key}/ HTTP/1.1\r\nHost: a\r\n`));
+  const [{ cause }] = await drill.finished;
+  assertMatch(cause!.rationale, /; a request is not whole: \d+ bytes, and no empty line yet/);
+});
+
+Deno.test("startDrill() waits for a client to give up, and lets go of one that does not", async () => {
+  await using drill = drillOf({ faults: ["no-length", "silent", "silent"], patience: 400 });
+  await pass(drill.port);
+  (await open(drill.port, KEEPING_REQUEST)).close();
+  while (drill.seen.length < 2) await delay(20);
+  assertEquals(await talk(drill.port, KEY_REQUEST), ""); // it ends, after all
+  const [, patient, endless] = await drill.finished;
+  assertEquals(patient.passed, true);
+  assertEquals(endless.cause, {
+    rationale: "your client has not given up after 0.4 s",
+    help: FAULTS["silent"].help,
+  });
+});
+
+Deno.test("startDrill() lets a PUT that came over an ended connection be sent once more", async () => {
+  const faults: FaultName[] = ["no-length", "status-404", "status-404"];
+  await using drill = drillOf({ faults });
+  for (const fault of faults) {
+    using conn = await open(drill.port, KEY_REQUEST);
+    let received = "";
+    const buffer = new Uint8Array(4096);
+    for (let count; (count = await conn.read(buffer)) !== null;) {
+      received += decode(buffer.subarray(0, count));
+    }
+    const key = fault === "no-length" ? received.slice(-128) : KEY;
+    await conn.write(new TextEncoder().encode(request(`PUT /key/Ada/${key}/`)));
+    const { connection } = drill.events.at(-1)!;
+    const isLate = (event: KeyServerEvent) =>
+      event.connection === connection && event.type === "remark" &&
+      event.remark.code === "late-request";
+    while (!drill.events.some(isLate)) await delay(5);
+    if (fault === "no-length") await talk(drill.port, request(`PUT /key/Ada/${key}/`));
+  }
+  assertEquals(verdicts(await drill.finished), ["✔ no-length", "✘ status-404", "✘ status-404"]);
+});
+
+Deno.test("startDrill() takes no notice of who connects and says nothing", async () => {
+  await using drill = drillOf({ faults: ["no-length", "status-404"] });
+  (await Deno.connect({ port: drill.port })).close();
+  await pass(drill.port);
+  (await Deno.connect({ port: drill.port })).close();
+  await talk(drill.port, KEY_REQUEST);
+  assertEquals(verdicts(await drill.finished), ["✔ no-length", "✔ status-404"]);
+});
+
+Deno.test("stop() gives what there is so far, and the verdict on who has just gone", async () => {
+  const nobody = drillOf();
+  assertEquals(await nobody.stop(), []);
+  assertEquals(await nobody.stop(), []);
+
+  const some = drillOf({ faults: ["no-length", "status-404", "status-500"] });
+  await pass(some.port);
+  await talk(some.port, KEY_REQUEST);
+  assertEquals(verdicts(await some.stop()), ["✔ no-length", "✔ status-404"]);
+
+  const hung = drillOf({ faults: ["silent"], quiet: 60_000 });
+  using conn = await open(hung.port, KEEPING_REQUEST);
+  while (!hung.events.some(({ type }) => type === "answer")) await delay(5);
+  hung.stop();
+  assertEquals(await hung.stop(), []); // said twice, it does not wait
+
+  const controller = new AbortController();
+  const aborted = drillOf({ signal: controller.signal });
+  controller.abort();
+  assertEquals(await aborted.finished, []);
+  assertEquals(await drillOf({ signal: AbortSignal.abort() }).finished, []);
+  assertNotEquals(conn.localAddr, undefined);
+});
+
+Deno.test("startDrill() goes on, whatever its callbacks throw", async () => {
+  const fail = () => {
+    throw new Error("not the drill's problem");
+  };
+  await using drill = startDrill({
+    port: 0,
+    faults: ["no-length", "no-length"],
+    onWaiting: fail,
+    onResult: fail,
+    onEvent: fail,
+  });
+  await pass(drill.addr.port);
+  await pass(drill.addr.port);
+  assertEquals((await drill.finished).map(({ passed }) => passed), [true, true]);
+});
+
+Deno.test("startDrill() tells what it waits for, and what has happened", async () => {
+  const waiting: string[] = [];
+  await using drill = drillOf({
+    faults: ["no-length", "status-404"],
+    onWaiting: (fault) => waiting.push(fault),
+  });
+  assertEquals(waiting, ["no-length"]);
+  await pass(drill.port);
+  assertEquals(waiting, ["no-length", "status-404"]);
+  await talk(drill.port, KEY_REQUEST);
+  const [first, second] = await drill.finished;
+  assertEquals(drill.seen.map(({ fault }) => fault), ["no-length", "status-404"]);
+  const types = (result: DrillResult) => result.events.map(({ type }) => type).join(" ");
+  assertMatch(types(first), /^connected request answer .*request answer$/);
+  assertEquals(types(second), "connected request answer closed");
+  assert(second.time >= 90 && first.time >= 0);
+});
+
+Deno.test("startDrill() refuses options that make no sense", async () => {
+  for (const name of ["timeout", "patience", "quiet"]) {
+    assertThrows(() => startDrill({ port: 0, [name]: 0 }), RangeError, `Cannot use ${name} 0`);
+  }
+  assertThrows(() => startDrill({ port: 0, faults: [] }), RangeError, "there are none");
+  const faults = ["slow", "drop"] as FaultName[];
+  assertThrows(() => startDrill({ port: 0, faults }), TypeError, 'Cannot use fault "drop"');
+  await using drill = drillOf();
+  assertThrows(() => startDrill({ port: drill.port }), Deno.errors.AddrInUse);
+});
