@@ -100,7 +100,7 @@ Usage: key_client [OPTIONS]       all four stages: prints key and message
   -p, --port PORT                 [${DEFAULTS.port}]
   -u, --user USER_ID              [${DEFAULTS.user}]
   -t, --timeout SECONDS           for each request, connecting included [${DEFAULTS.timeout}]
-  -v, --verbose                   shows the conversation, or --serve's, on stderr
+  -v, --verbose                   shows the conversation on stderr
       --json                      prints JSON: one object, of --serve one an event
       --offline                   prints the request, and sends nothing
       --demo                      converses with a practice server of its own

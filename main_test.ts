@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import config from "./deno.json" with { type: "json" };
-import { startKeyServer } from "./key_server.ts";
+import { doKey, doPut } from "./key_client.ts";
+import { type FaultName, FAULTS, startKeyServer } from "./key_server.ts";
 import { main, type MainIo } from "./main.ts";
 
 const KEY = "0123456789abcdef".repeat(8);
@@ -451,6 +452,18 @@ const USAGE: [args: string[], message: string][] = [
   [["--offline", "-v"], "Options --offline and --verbose contradict each other"],
   [["--serve", "--key"], "Options --serve and --key contradict each other"],
   [["--serve", "-u", "Ada"], "Options --serve and --user contradict each other"],
+  [["--serve", "--drill"], "Options --serve and --drill contradict each other"],
+  [["--drill", "--key"], "Options --drill and --key contradict each other"],
+  [["--drill", "--fault", "drip"], "Options --drill and --fault contradict each other"],
+  [["--fault", "drip"], "Option --fault needs --serve"],
+  [["--fault", "drip", "--demo"], "Option --fault needs --serve"],
+  [["--serve", "--fault", "dirp"], 'Unknown fault "dirp", did you mean drip?'],
+  [["--serve", "--fault", "DRIP"], 'Unknown fault "DRIP", did you mean drip?'],
+  [["--serve", "--fault", "status404"], 'Unknown fault "status404", did you mean status-404?'],
+  [["--serve", "--fault", "lits"], 'Unknown fault "lits", did you mean list?'],
+  [["--serve", "--fault", "xyz"], 'Unknown fault "xyz", --fault list tells which there are'],
+  [["--serve", "--fault", "toString"], 'Unknown fault "toString", --fault list tells'],
+  [["--serve", "--fault"], "Option --fault needs a value"],
 ];
 
 Deno.test("main() refuses what it does not understand, in one line", async () => {
@@ -958,4 +971,210 @@ Deno.test("main() --serve says why it cannot listen", async () => {
   const { exit, stderr } = await run(["--serve", "--host", "no-such-host.invalid"]);
   assertEquals(exit, 1);
   assertMatch(stderr, /^key_client: Cannot listen on no-such-host\.invalid:5000: .*\n$/);
+});
+
+// ---- Faults and the drill
+
+const NAMES = Object.keys(FAULTS) as FaultName[];
+
+Deno.test("main() --fault list explains each fault, and --help names them", async () => {
+  for (const args of [["--fault", "list"], ["--fault=list", "--serve"]]) {
+    const { exit, stdout, stderr } = await run(args);
+    assertEquals({ exit, stderr }, { exit: 0, stderr: "" });
+    const lines = stdout.trimEnd().split("\n");
+    assertEquals(lines.length, 22);
+    assertEquals(lines[0], "delivered oddly: a good client is not disturbed");
+    assertEquals(lines[9], "broken: a good client gives no key, and sends no PUT");
+    const rows = [...lines.slice(1, 9), ...lines.slice(10)];
+    assertEquals(
+      rows,
+      NAMES.map((name) => `  ${name.padEnd(11)} ${FAULTS[name].description}`),
+    );
+  }
+  const { stdout } = await run(["--fault", "list", "--json"]);
+  const objects = stdout.trimEnd().split("\n").map((line) => JSON.parse(line));
+  assertEquals(objects.map(({ name }) => name), NAMES);
+  assertEquals(objects[1].description, FAULTS["drip"].description);
+  const help = (await run(["--help", "--fault", "list"])).stdout;
+  assertEquals(/Faults: ([^:]*)\nExit/.exec(help)![1].split(/,\s+/), NAMES);
+});
+
+Deno.test("main() --serve --fault gives every answer the fault, and logs it", async () => {
+  await using server = await serving(["--fault", "short-key"]);
+  const { exit, stdout } = await run(["-p", server.port, "--key", "-uAda"]);
+  assertEquals({ exit, stdout }, { exit: 1, stdout: "" });
+  await send(server.port, "KEY /user/Ada HTTP/1.1\r\nHost: a\r\n\r\n");
+  const { stderr } = await server.stop();
+  assertMatch(
+    timeless(stderr),
+    RegExp(`^key_client: listening on HOST, Ctrl-C ends it
+key_client: every answer has a fault: 200 and a key of 127 digits
+TIME PEER  KEY /user/Ada/ HTTP/1\\.1  200 \\(short-key\\)
+TIME PEER  KEY /user/Ada HTTP/1\\.1  404 \\(short-key\\)
+  error: the path does not end in a slash[^\n]*
+    KEY [^\n]*
+ *\\^
+
+user {2}address    asked  verified  errors  last remark
+Ada   127\\.0\\.0\\.1      1         0       1  the path does not end in a slash
+$`),
+  );
+});
+
+Deno.test("main() --serve --fault says where there is no answer, or another one", async () => {
+  for (
+    const [fault, outcome] of [
+      ["empty", "no answer (empty)"],
+      ["garbage", "no answer (garbage)"],
+      ["status-500", "500 (status-500)"],
+    ]
+  ) {
+    await using server = await serving(["--fault", fault, "-v"]);
+    await send(server.port, "KEY /user/Ada/ HTTP/1.1\r\nHost: a\r\n\r\n");
+    const { stderr } = await server.stop();
+    assertStringIncludes(timeless(stderr), `TIME PEER  KEY /user/Ada/ HTTP/1.1  ${outcome}\n`);
+    assertEquals(stderr.includes("   < "), fault !== "empty");
+    assertEquals(stderr.includes("error:"), false);
+    assertMatch(stderr, /\nAda   127\.0\.0\.1      1         0       0\n$/);
+  }
+  await using server = await serving(["--fault", "empty", "--json"]);
+  await send(server.port, "KEY /user/Ada/ HTTP/1.1\r\nHost: a\r\n\r\n");
+  const { stdout } = await server.stop();
+  const answer = stdout.split("\n").map((line) => JSON.parse(line || "{}"))
+    .find(({ event }) => event === "answer");
+  const { status, message, fault, wire } = answer;
+  assertEquals({ status, message, fault, wire }, {
+    status: 0,
+    message: "",
+    fault: "empty",
+    wire: "",
+  });
+});
+
+/** Runs --drill until it is over, or until it is stopped. */
+async function drilling(args: string[], streams: Streams = {}) {
+  const abort = new AbortController();
+  const listening = Promise.withResolvers<number>();
+  const running = run(["--drill", "--port", "0", ...args], {
+    ...streams,
+    signal: abort.signal,
+    onStderr(text) {
+      const port = /^key_client: drill on 127\.0\.0\.1:(\d+): run your client 20 times/.exec(text)
+        ?.[1];
+      if (port) listening.resolve(Number(port));
+    },
+  });
+  const port = await listening.promise;
+  return { port, running, stop: () => abort.abort() };
+}
+
+Deno.test("main() --drill tells a good client by exit status 0, and a flawed one what it lacks", async () => {
+  async function good() {
+    const { port, running } = await drilling([]);
+    for (const _ of NAMES) {
+      const key = await doKey({ port, timeout: 2500 });
+      if (key) await doPut(key, { port, timeout: 2500 });
+    }
+    const { exit, stdout } = await running;
+    assertEquals(exit, 0);
+    const [lines, table] = stdout.split("\n\n");
+    assertEquals(
+      lines.split("\n"),
+      NAMES.map((name) => `✔ ${name.padEnd(11)} ${FAULTS[name].description}`),
+    );
+    const rows = table.trimEnd().split("\n");
+    assertEquals(rows[0], "  drill           time  a good client");
+    assertEquals(rows.at(-1), "20 of 20 passed");
+    const seconds = rows.slice(1, -1).map((row, at) => {
+      const [, name, time, does] = /^✔ (\S+) +(\d+\.\d) s  (.*)$/.exec(row)!;
+      assertEquals([name, does], [NAMES[at], FAULTS[NAMES[at]].good]);
+      return Number(time);
+    });
+    assert(seconds[0] > 1.9 && seconds[3] < 10);
+    for (const line of stdout.split("\n")) assert(line.length <= 79, line);
+  }
+  async function flawed() {
+    const { port, running } = await drilling(["--json"]);
+    for (const _ of NAMES) {
+      const key = await doKey({ port, timeout: 2500 });
+      await doPut(key ?? "None", { port, timeout: 2500 }).catch(() => {});
+    }
+    const { exit, stdout, stderr } = await running;
+    assertEquals(exit, 1);
+    assertEquals(stderr.split("\n").length, 2);
+    const objects = stdout.trimEnd().split("\n").map((line) => JSON.parse(line));
+    assertEquals(objects.pop(), { passed: 8, failed: 12, missing: 0 });
+    assertEquals(objects.map(({ name }) => name), NAMES);
+    for (const [at, { name, description, passed, log, cause, ...rest }] of objects.entries()) {
+      const fault = FAULTS[name as FaultName];
+      assertEquals(description, `${fault.description}: a good client ${fault.good}`);
+      assertEquals(passed, at < 8);
+      assertEquals(rest, {});
+      assertMatch(timeless(log[0]), /^TIME PEER  KEY \/user\/User1\/ HTTP\/1\.1  /);
+      if (passed) assertEquals(cause, null);
+      else {
+        const rationale = "there was no key, and yet this came: PUT /key/User1/None/ HTTP/1.1";
+        assertEquals(cause, { rationale, help: fault.help });
+      }
+    }
+  }
+  await Promise.all([good(), flawed()]);
+});
+
+Deno.test("main() --drill prints what there is so far when it is interrupted", async () => {
+  const { port, running, stop } = await drilling([]);
+  await doKey({ port, timeout: 100 });
+  stop();
+  const { exit, stdout } = await running;
+  assertEquals(exit, 130);
+  const { description, good, help } = FAULTS["slow"];
+  assertMatch(
+    stdout,
+    RegExp(`^✘ slow        ${description}
+    cause: no PUT came: [^\n]*
+    cure: ${help.replace(/[()]/g, "\\$&")}
+
+  drill           time  a good client
+✘ slow {11}\\d\\.\\d s  ${good}
+0 of 20 passed, 19 not tried
+$`),
+  );
+  const nobody = await drilling(["--json"]);
+  nobody.stop();
+  const { exit: status, stdout: json } = await nobody.running;
+  assertEquals([status, json], [130, '{"passed":0,"failed":0,"missing":20}\n']);
+});
+
+Deno.test("main() --drill shows on a terminal what it waits for, in color", async () => {
+  const { port, running, stop } = await drilling([], { terminal: true });
+  await doKey({ port, timeout: 100 });
+  stop();
+  const { stdout } = await running;
+  const [slow, drip] = ["slow", "drip"].map((name) =>
+    `${name.padEnd(11)} ${FAULTS[name as FaultName].description}`
+  );
+  const cross = Deno.noColor ? "✘" : "\x1b[31m✘\x1b[0m";
+  assertEquals(stdout.startsWith(`? ${slow}\r\x1b[K${cross} ${slow}\n    cause: `), true);
+  assertEquals(stdout.includes(`? ${drip}`), false); // nobody is waited for any more
+});
+
+Deno.test("main() --drill --verbose shows the wire", async () => {
+  const { port, running, stop } = await drilling(["-v"]);
+  await doKey({ port, timeout: 100 });
+  stop();
+  const { stderr } = await running;
+  assertStringIncludes(
+    timeless(stderr),
+    "TIME PEER  KEY /user/User1/ HTTP/1.1  200 (slow)\n   > KEY ",
+  );
+});
+
+Deno.test("main() --drill says in one line that it cannot listen", async () => {
+  await using server = startKeyServer({ port: 0 });
+  const { exit, stdout, stderr } = await run(["--drill", "-p", `${server.addr.port}`]);
+  assertEquals({ exit, stdout }, { exit: 1, stdout: "" });
+  assertMatch(
+    stderr,
+    /^key_client: Cannot listen on 127\.0\.0\.1:\d+: the port is in use[^\n]*\n$/,
+  );
 });
