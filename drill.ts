@@ -230,7 +230,7 @@ class Examiner implements Drill {
       await this.#server.shutdown();
       return this.#results;
     });
-    this.#call(options.onWaiting, this.#faults[0]);
+    queueMicrotask(() => this.#call(options.onWaiting, this.#faults[0])); // when we have returned
     if (signal?.aborted) stop();
   }
 

@@ -384,7 +384,10 @@ Deno.test("startDrill() fails a client whose PUT does not bring the key back", a
     /^PUT \/key\/Ada\/012345\.\.\.cdef\/ HTTP\/1\.1 brought no right key back: the key is wrong/,
   );
   assertMatch(none.cause!.rationale, /brought no right key back: the key is `None`/);
-  assertMatch(other.cause!.rationale, /^GET .* brought no right key back: there is no key in the path/);
+  assertMatch(
+    other.cause!.rationale,
+    /^GET .* brought no right key back: there is no key in the path/,
+  );
 });
 
 Deno.test("startDrill() fails a client that brings back what another user got", async () => {
@@ -617,6 +620,8 @@ Deno.test("startDrill() tells what it waits for, and what has happened", async (
     faults: ["no-length", "status-404"],
     onWaiting: (fault) => waiting.push(fault),
   });
+  assertEquals(waiting, []); // not before it has returned
+  await Promise.resolve();
   assertEquals(waiting, ["no-length"]);
   await pass(drill.port);
   assertEquals(waiting, ["no-length", "status-404"]);

@@ -101,12 +101,12 @@ Usage: key_client [OPTIONS]       all four stages: prints key and message
   -u, --user USER_ID              [${DEFAULTS.user}]
   -t, --timeout SECONDS           for each request, connecting included [${DEFAULTS.timeout}]
   -v, --verbose                   shows the conversation on stderr
-      --json                      prints JSON: one object, of --serve one an event
+      --json                      prints JSON: an object, or with --serve events
       --offline                   prints the request, and sends nothing
       --demo                      converses with a practice server of its own
       --serve                     is the practice server, until Ctrl-C
       --fault NAME                with --serve: in every answer; "list" explains
-      --drill                     tries your client with one fault after the other
+      --drill                     tries your client with one fault after another
   -h, --help    -V, --version
 Faults: ${await faultNames()}
 Exit status: 0 done, 1 no usable answer, 2 usage, 3 answer not 2xx, 4 4xx, 5 5xx
@@ -824,14 +824,10 @@ async function drill({ host, port, json, verbose }: Flags, io: MainIo): Promise<
   const start = () => startDrill({ hostname: host, port, onWaiting, onResult, onEvent });
   const drill = listen(start, { host, port, json }, io);
   if (!drill) return 1;
-  const { addr } = drill;
-  const total = Object.keys(FAULTS).length;
-  log.print(
-    `key_client: drill on ${
-      authority(addr.hostname, addr.port)
-    }: run your client ${total} times, ` +
-      "Ctrl-C ends it\n",
-  );
+  const { hostname, port: actualPort } = drill.addr;
+  const where = authority(hostname, actualPort);
+  const { length: total } = Object.keys(FAULTS);
+  complain(io, `drill on ${where}: run your client ${total} times, Ctrl-C ends it`);
   const stop = () => void drill.stop();
   const signals: Deno.Signal[] = Deno.build.os === "windows" ? ["SIGINT"] : ["SIGINT", "SIGTERM"];
   for (const signal of signals) Deno.addSignalListener(signal, stop);
