@@ -218,7 +218,9 @@ class Examiner implements Drill {
       if (!(time > 0)) throw new RangeError(`Cannot use ${name} ${time}`);
     }
     const onEvent = (event: KeyServerEvent) => this.#hear(event);
-    this.#server = startKeyServer({ hostname, port, fault: this.#faults[0], onEvent });
+    const fault = this.#faults.find((name) => name === "reset"); // which can be set only then
+    this.#server = startKeyServer({ hostname, port, fault, onEvent });
+    this.#server.fault = this.#faults[0];
     this.addr = this.#server.addr;
     const period = Math.min(50, quiet / 4);
     const timer = setInterval(() => this.#tick(period), period);

@@ -181,7 +181,8 @@ export interface KeyServer extends AsyncDisposable {
   readonly finished: Promise<void>;
   /**
    * What is wrong with the answers from now on. `keep-open` and `silent` hold connections open no
-   * longer than they are set. A server that was started without a fault cannot be given one later.
+   * longer than they are set; `reset` needs other sockets, and can be set only where the server was
+   * started with it.
    */
   fault: FaultName | undefined;
   /** Answers what is in flight and ends, within a second, whatever clients do. */
@@ -223,6 +224,7 @@ const UNFINISHED_FACTOR = 15; // idle timeouts until a request that is not whole
 const SHUTDOWN_TIME = 500; // ms that shutdown waits for answers in flight
 const MAX_DRAINED = 1_048_576; // bytes that are read after the last answer
 const MAX_USERS = 10_000;
+const MAX_RESETTABLE = 200; // connections
 
 class Server implements KeyServer {
   readonly addr: Deno.NetAddr;
@@ -249,7 +251,7 @@ class Server implements KeyServer {
     this.onEvent = onEvent;
     this.#fault = checkFault(options.fault);
     const listener = Deno.listen({ hostname, port });
-    this.#listener = this.#fault === undefined ? listener : new ResettingListener(listener);
+    this.#listener = this.#fault === "reset" ? new ResettingListener(listener) : listener;
     this.addr = this.#listener.addr;
     const shutdown = () => this.shutdown();
     signal?.addEventListener("abort", shutdown, { once: true });
@@ -265,8 +267,8 @@ class Server implements KeyServer {
   }
 
   set fault(name: FaultName | undefined) {
-    if (!(this.#listener instanceof ResettingListener)) {
-      throw new TypeError("Cannot set fault: the server was started without one");
+    if (name === "reset" && !(this.#listener instanceof ResettingListener)) {
+      throw new TypeError('Cannot use fault "reset": the server was started without it');
     }
     this.#fault = checkFault(name);
   }
@@ -310,6 +312,8 @@ class Server implements KeyServer {
   #add(conn: Conn): void {
     const connection = new Connection(this, conn, ++this.#count);
     this.connections.add(connection);
+    const isCrowded = this.connections.size > MAX_RESETTABLE;
+    if (isCrowded && this.#listener instanceof ResettingListener) this.#makeRoom();
     // One clock for all: a timer for each would have to be set anew with each request.
     if (this.#clock === undefined) {
       this.#lastTick = performance.now();
@@ -1082,7 +1086,8 @@ function checkFault(name: FaultName | undefined): FaultName | undefined {
 
 /**
  * Takes the place of a listener with sockets of Node's: those of Deno end their half of a connection
- * before they close it, so that a client sees its proper end where it should see a reset.
+ * before they close it, so that a client sees its proper end where it should see a reset. They are
+ * not for everybody, as without a word they accept nobody any more once descriptors were used up.
  */
 class ResettingListener implements Listener {
   readonly addr: Deno.NetAddr;

@@ -1288,52 +1288,113 @@ Deno.test("startKeyServer() refuses a fault that there is none of", async () => 
   assertThrows(() => startKeyServer({ port, fault: "toString" as FaultName }), TypeError);
   await using server = startKeyServer({ port, fault: "slow" });
   assertThrows(() => server.fault = wrong, TypeError, 'Cannot use fault "drop"');
-  await using sound = startKeyServer({ port });
-  assertEquals(sound.fault, undefined);
-  assertThrows(() => sound.fault = "slow", TypeError, "the server was started without one");
+  assertThrows(() => server.fault = "reset", TypeError, "the server was started without it");
+  assertEquals(server.fault, "slow");
 });
 
-Deno.test("startKeyServer() with a fault listens as one without does", async () => {
-  await using server = startKeyServer({ port: 0, fault: "chunked" });
+Deno.test("startKeyServer() with the fault reset listens as one without does", async () => {
+  await using server = startKeyServer({ port: 0, fault: "reset" });
   const { port } = server.addr;
-  assertThrows(() => startKeyServer({ port, fault: "chunked" }), Deno.errors.AddrInUse);
-  await using six = startKeyServer({ hostname: "::1", port: 0, fault: "chunked" });
+  assertThrows(() => startKeyServer({ port, fault: "reset" }), Deno.errors.AddrInUse);
+  await using six = startKeyServer({ hostname: "::1", port: 0, fault: "reset" });
+  six.fault = undefined;
   using client = new KeyClient({ hostname: "::1", port: six.addr.port });
   assertEquals((await client.verifyKey(await client.requestKey())).message, SUCCESS);
-  await using again = startKeyServer({ port: 0, fault: "chunked" });
+  await using again = startKeyServer({ port: 0, fault: "reset" });
   await again.shutdown();
-  await using third = startKeyServer({ port: again.addr.port, fault: "chunked" });
+  await using third = startKeyServer({ port: again.addr.port, fault: "reset" });
+  third.fault = "chunked";
   assertEquals(statusOf(await talk(third, CLOSING_REQUEST)), 200);
 });
 
+Deno.test("startKeyServer() with the fault reset serves others beside many idle connections", async () => {
+  await using server = listen({ fault: "reset" });
+  const idle: Client[] = [];
+  for (let n = 0; n < 260; n++) idle.push(await Client.to(server));
+  await delay(150);
+  for (let n = 0; n < 20; n++) idle.push(await Client.to(server));
+  await server.event("remark", ({ remark }) => remark.code === "crowded");
+  assertEquals((await capture(server, KEY_REQUEST)).end, "ECONNRESET");
+  for (const client of idle) client.close();
+});
+
+/** Does what is to be done with the sockets of either kind: those of Deno, and those of Node. */
+async function withBothSockets(
+  fault: FaultName | undefined,
+  act: (server: Listening) => Promise<void>,
+) {
+  for (const first of [fault, "reset"] as const) {
+    await using server = listen({ fault: first });
+    server.fault = fault;
+    await act(server);
+  }
+}
+
+type Listening = ReturnType<typeof listen>;
+
 Deno.test("shutdown() waits for no fault, and delivers what is in flight", async () => {
   for (const fault of ["slow", "split", "drip"] as const) {
-    const server = listen({ fault });
-    using client = await Client.to(server);
-    await client.send(KEY_REQUEST);
-    await server.event("answer");
-    const reading = client.read();
-    await server.shutdown();
-    assertMatch(await reading, /\r\n\r\n[\da-f]{128}$/, fault);
+    await withBothSockets(fault, async (server) => {
+      using client = await Client.to(server);
+      await client.send(KEY_REQUEST);
+      await server.event("answer");
+      const reading = client.read();
+      const ended = server.shutdown();
+      assertMatch(await reading, /\r\n\r\n[\da-f]{128}$/, fault);
+      client.close();
+      await ended;
+    });
   }
 });
 
 Deno.test("startKeyServer() gives up on a client that goes within a faulty answer", async () => {
   for (const fault of ["split", "drip"] as const) {
-    await using server = listen({ fault });
-    const socket = connect(server.addr.port, "127.0.0.1");
-    socket.write(bytes(KEY_REQUEST));
-    await server.event("answer");
-    socket.resetAndDestroy();
-    assertEquals((await server.event("closed")).by, "client");
+    await withBothSockets(fault, async (server) => {
+      const socket = connect(server.addr.port, "127.0.0.1");
+      socket.write(bytes(KEY_REQUEST));
+      await server.event("answer");
+      socket.resetAndDestroy();
+      assertEquals((await server.event("closed")).by, "client");
+    });
   }
 });
 
 Deno.test("startKeyServer() with a fault reads large requests, and drains what is too large", async () => {
-  await using server = listen({ fault: "chunked" });
-  const body = "x".repeat(60_000);
-  const head = `KEY /user/Ada/ HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n`;
-  assertEquals(statusOf(await talk(server, `${head}Connection: close\r\n\r\n${body}`)), 200);
-  const endless = `KEY /user/${"a".repeat(200_000)}`;
-  assertEquals(statusOf(await talk(server, endless)), 400);
+  await withBothSockets("chunked", async (server) => {
+    const body = "x".repeat(60_000);
+    const head = `KEY /user/Ada/ HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n`;
+    assertEquals(statusOf(await talk(server, `${head}Connection: close\r\n\r\n${body}`)), 200);
+    const endless = `KEY /user/${"a".repeat(200_000)}`;
+    assertEquals(statusOf(await talk(server, endless)), 400);
+  });
+});
+
+Deno.test("startKeyServer() notices on either kind of socket what a client does", async () => {
+  await withBothSockets(undefined, async (server) => {
+    using half = await Client.to(server);
+    await half.send(CLOSING_REQUEST.slice(0, -2));
+    await half.conn.closeWrite();
+    assertEquals(statusOf(await half.read()), 400);
+    using kept = await Client.to(server);
+    for (let n = 0; n < 3; n++) {
+      await kept.send(KEY_REQUEST + KEY_REQUEST);
+      await kept.response();
+    }
+    kept.close();
+    await server.event("closed", ({ connection, by }) => connection === 2 && by === "client");
+    const socket = connect(server.addr.port, "127.0.0.1");
+    socket.write(bytes(KEY_REQUEST));
+    await server.event("answer", ({ connection }) => connection === 3);
+    socket.resetAndDestroy();
+    await server.event(
+      "remark",
+      ({ connection, remark }) => connection === 3 && remark.code === "reset",
+    );
+    await server.event("closed", ({ connection, by }) => connection === 3 && by === "client");
+    using waiting = await Client.to(server);
+    await server.event("connected", ({ connection }) => connection === 4);
+    const reading = waiting.read();
+    await server.shutdown();
+    assertEquals(await reading, "");
+  });
 });
