@@ -180,9 +180,9 @@ export interface KeyServer extends AsyncDisposable {
   /** Resolves when it has ended. */
   readonly finished: Promise<void>;
   /**
-   * What is wrong with the answers from now on. `keep-open` and `silent` hold connections open no
-   * longer than they are set; `reset` needs other sockets, and can be set only where the server was
-   * started with it.
+   * What is wrong with the answers from now on. As long as they are set, `keep-open` and `silent`
+   * keep connections open, and so does any that is broken, after its end, until the client closes.
+   * `reset` needs other sockets: it can be set only where the server was started with it.
    */
   fault: FaultName | undefined;
   /** Answers what is in flight and ends, within a second, whatever clients do. */
@@ -375,6 +375,7 @@ class Connection {
   #drained = 0;
   #isContinued = false;
   #wake: () => void = () => {}; // ends a pause
+  #ahead: { bytes: Uint8Array; reading: Promise<number | null> } | undefined = undefined;
   #endedBy: "client" | "server" | undefined = undefined;
 
   constructor(readonly server: Server, readonly conn: Conn, readonly id: number) {
@@ -396,7 +397,7 @@ class Connection {
     while (this.#state !== "closed") {
       let count: number | null;
       try {
-        count = await this.conn.read(this.#room());
+        count = await this.#read();
       } catch {
         return this.#break();
       }
@@ -443,6 +444,8 @@ class Connection {
       this.#say(remarkOf("idle", 0, 0, "", about), this.#lastRequest);
       this.#finish();
     } else if (this.#state === "draining") {
+      // Where there is no key, whether the client sees the end is what is to be seen.
+      if (this.server.fault && FAULTS[this.server.fault].isBroken) return;
       if (!this.#isIdled && this.#isSound) {
         this.#say(remarkOf("still-open", 0, 0), this.#lastRequest);
       }
@@ -474,12 +477,38 @@ class Connection {
   /** Where the next bytes go; after the last answer nobody wants to know them. */
   #room(): Uint8Array {
     if (this.#state === "draining") return this.#bytes;
-    if (this.#received === this.#bytes.length) {
-      const bytes = new Uint8Array(2 * this.#received);
-      bytes.set(this.#bytes);
-      this.#bytes = bytes;
-    }
+    if (this.#received === this.#bytes.length) this.#grow();
     return this.#bytes.subarray(this.#received);
+  }
+
+  #grow(): void {
+    const bytes = new Uint8Array(2 * this.#bytes.length);
+    bytes.set(this.#bytes);
+    this.#bytes = bytes;
+  }
+
+  async #read(): Promise<number | null> {
+    if (!this.#ahead) return this.conn.read(this.#room());
+    const { reading, bytes } = this.#ahead;
+    this.#ahead = undefined;
+    const count = await reading;
+    if (count === null) return null;
+    if (this.#bytes.length - this.#received < count) this.#grow();
+    this.#room().set(bytes.subarray(0, count));
+    return count;
+  }
+
+  /** Reads while an answer is held back, to see whether the client still waits for it. */
+  #readAhead(): void {
+    const bytes = new Uint8Array(1024);
+    const reading = this.conn.read(bytes).then((count) => {
+      if (count !== null) return count;
+      this.#endedBy = "client";
+      this.#wake();
+      return null;
+    });
+    reading.catch(() => this.#wake());
+    this.#ahead = { bytes, reading };
   }
 
   async #receive(count: number): Promise<void> {
@@ -605,9 +634,10 @@ class Connection {
     return true;
   }
 
-  /** Waits, unless the connection or the server is to end. */
+  /** Waits, unless the connection or the server is to end, or the client has ended its half. */
   async #pause(time: number): Promise<void> {
-    if (this.server.isClosing || this.#state === "closed") return;
+    if (this.server.isClosing || this.#state === "closed" || this.#endedBy === "client") return;
+    if (!this.#ahead) this.#readAhead();
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#wake = resolve;
     this.since = Infinity; // it is not the client who keeps others waiting
@@ -923,14 +953,11 @@ function broken(...[description, good, help, deliver]: Parameters<typeof odd>): 
   return { isBroken: true, description, good, help, deliver };
 }
 
-function status(status: number): FaultRow {
-  // As long as a key is: a client that looks at nothing but the length takes it for one.
-  const message = "No key here: this text has 128 characters, as a key has, and only status " +
-    `${status} tells the two apart. Look at the status line first.`;
+function status(status: number, description: string, message: string): FaultRow {
   return broken(
-    `status ${status} and a message`,
+    `status ${status} and ${description}`,
     "shows the message, and sends no PUT",
-    "look at the status line first: only 200 brings a key; with any other status show the message, return None, and send nothing more",
+    "look at the status line first: only 200 brings a key; with any other status show the message, return None, and send no PUT",
     (answer) => {
       answer.fields = status === 405 ? "Allow: GET\r\n" : "";
       return replace(answer, status, message);
@@ -984,13 +1011,17 @@ function inChunks(answer: Outgoing): Partial<Delivery> {
 
 const CHUNK_SIZE = 60; // so that a size has a letter in it: 3c, 3c and 8 for a key
 const PADDING = Array.from(
-  { length: 64 },
-  (_, n) => `X-Padding-${String(n + 1).padStart(2, "0")}: ${"x".repeat(112)}\r\n`, // 128 bytes
+  { length: 32 }, // not 64: some libraries take no more fields than that
+  (_, n) => `X-Padding-${String(n + 1).padStart(2, "0")}: ${"x".repeat(240)}\r\n`, // 256 bytes
 ).join("");
+// As long as a key is, or just like one: who looks at the body alone takes them for a key.
+const NO_KEY = "No key here, though this text has 128 characters, as a key has, and a 200 in it: ";
+const messageOf = (status: number) =>
+  `${NO_KEY}what counts is the status line, which says ${status}.`;
+const ELSEWHERE = `${NO_KEY}status 308 sends you elsewhere, but not to one.`;
+const LIKE_A_KEY = "0123456789abcdef".repeat(8);
 const PAGE = '<!doctype html><html lang="en"><title>It works</title><h1>It works!</h1>' +
   "<p>This is a page, and there is no key in it.</p></html>";
-const ELSEWHERE = "No key here: this text has 128 characters, as a key has, and status 308 " +
-  "sends you to another path, where there is no key either.";
 const GIBBERISH = "?!$%&/()=+*~#<>|".repeat(8);
 
 // deno-fmt-ignore
@@ -999,64 +1030,67 @@ const FAULT_TABLE: Record<FaultName, FaultRow> = {
     "wait longer: 10 s is a usual time-out, in Python `socket.settimeout(10)`",
     (answer) => ({ ...whole(answer), delay: 2000 })),
   "drip": odd("a byte at a time, each in a segment of its own", "reads on until the answer is whole",
-    "call `recv()` in a loop and join what it returns: until the empty line `\\r\\n\\r\\n` has come, and then until the body has as many bytes as Content-Length says",
+    "a `recv()` brings a part only: call it in a loop until `\\r\\n\\r\\n` has come, and then until the body has as many bytes as Content-Length says",
     (answer) => ({ parts: Array.from(encode(answer), (byte) => Uint8Array.of(byte)), pause: 2 })),
   "split": odd("the body comes 0.2 s after the head", "reads on behind the head",
-    "a `recv()` may end with the head: after the empty line `\\r\\n\\r\\n` read on until the body has as many bytes as Content-Length says",
-    (answer) => ({ parts: [formatHead(answer), answer.body].map((t) => ENCODER.encode(t)), pause: 200 })),
+    "a `recv()` may end with the head: behind `\\r\\n\\r\\n` call it again until the body has as many bytes as Content-Length says",
+    (answer) => {
+      answer.fields += "Cache-Control: no-store\r\n"; // so that the head alone is longer than a key
+      return { parts: [formatHead(answer), answer.body].map((t) => ENCODER.encode(t)), pause: 200 };
+    }),
   "chunked": odd("the body in chunks, without Content-Length", "puts the chunks together",
-    "with `Transfer-Encoding: chunked` the body is a row of chunks: a size in hex and `\\r\\n`, so many bytes and `\\r\\n`, until a size is 0; the key is the bytes alone (RFC 9112 section 7.1)",
+    "with `Transfer-Encoding: chunked` the body is `3c\\r\\n`, 60 bytes, `\\r\\n`, and so on, up to `0\\r\\n\\r\\n`: read a size with `int(line, 16)`, then so many bytes; the key is these bytes joined (RFC 9112 section 7.1)",
     inChunks),
   "no-length": odd("without Content-Length, the body ends with the connection", "reads to the end",
     "where neither Content-Length nor chunks tell where the body ends, read until `recv()` returns `b''` (RFC 9112 section 6.3)",
     toTheClose),
   "keep-open": odd("the connection stays open; names of fields in small letters", "stops at the end of the body",
-    "stop reading when the body has as many bytes as Content-Length says, or send `Connection: close`: else the server need not close, and `recv()` waits for ever; look for `content-length` in `head.lower()`, as capitals and small letters are the same there",
+    "if your client waited: the server need not close, so stop reading when the body has as many bytes as Content-Length says, or send `Connection: close`; if it gave up at once: look for `content-length` in `head.lower()`, as names of fields come in capitals and in small letters",
     inSmallLetters),
   "interim": odd("`100 Continue`, and 0.2 s later the answer", "takes the second head for the answer",
-    "a status from 100 to 199 is not yet the answer: drop that head and read the next one (RFC 9110 section 15.2)",
+    "a status from 100 to 199 is not yet the answer: drop that head, and read the next one as you read the first (RFC 9110 section 15.2); the `fetch` of Node.js cannot, its `node:http` can",
     (answer) => answer.request.isHttp10 ? whole(answer)
       : ({ parts: [ENCODER.encode(CONTINUE), encode(answer)], pause: 200 })),
-  "long-head": odd("8 KiB of fields before the body; names in small letters", "reads on to the empty line",
-    "however long the head is, call `recv()` until the empty line `\\r\\n\\r\\n` has come; the body is what stands behind it; look for `content-length` in `head.lower()`, as capitals and small letters are the same there",
+  "long-head": odd("8 KiB of fields before the body", "reads on to the empty line",
+    "however long the head is, call `recv()` until `\\r\\n\\r\\n` has come; the body is what stands behind it",
     (answer) => {
       answer.fields += PADDING;
-      return inSmallLetters(answer);
+      return whole(answer);
     }),
-  "status-400": status(400),
-  "status-404": status(404),
-  "status-405": status(405),
-  "status-500": status(500),
+  "status-400": status(400, "a message", messageOf(400)),
+  "status-404": status(404, "a message", messageOf(404)),
+  "status-405": status(405, "a message", messageOf(405)),
+  "status-500": status(500, "a message that looks like a key", LIKE_A_KEY),
   "redirect": broken("status 308 and another path", "takes it for no key",
-    "look at the status line first: 308 tells of another place, and what stands below it is no key; return None, and send nothing more",
+    "look at the status line first: only 200 brings a key, and 308 sends elsewhere; return None, and send no PUT",
     (answer) => {
       answer.fields = "Location: /moved/\r\n";
       return replace(answer, 308, ELSEWHERE);
     }),
   "empty": broken("the connection closes without a byte", "sees that nothing has come",
-    "when `recv()` returns `b''` the server has closed: if the answer is not whole by then there is no key; return None, and send nothing more",
+    "`recv()` returns `b''` when the server has closed, and does so for ever: stop at the first one, return None, and send no PUT",
     (answer) => instead(answer, [])),
   "truncate": broken("the connection closes after half of the body", "sees that it is not whole",
-    "when `recv()` returns `b''` before the body has as many bytes as Content-Length says, there is no key: return None, and send nothing more",
+    "when `recv()` returns `b''`, compare the body with Content-Length: if it has fewer bytes the key is not whole, so stop reading, return None, and send no PUT",
     (answer) => {
       const wire = encode(answer);
       const half = Math.ceil(ENCODER.encode(answer.body).length / 2);
       return { parts: [wire.subarray(0, wire.length - half)], isLast: true };
     }),
   "reset": broken("the connection is reset instead of an answer", "catches the error",
-    "`recv()` raises ConnectionResetError, an OSError: catch it around the whole conversation, return None, and send nothing more",
+    "`recv()` raises ConnectionResetError, an OSError: catch it around the whole conversation, return None, and send no PUT",
     (answer) => instead(answer, [])),
   "garbage": broken("what comes is no HTTP, and then the connection closes", "sees that there is no status line",
-    "the first line must be like `HTTP/1.1 200 OK`: if it is not, this is no answer and holds no key; return None, and send nothing more",
+    "the first line must be like `HTTP/1.1 200 OK`: if it is not, this is no answer and holds no key; return None, and send no PUT",
     (answer) => instead(answer, [ENCODER.encode(`${GIBBERISH}\r\n\r\n${GIBBERISH}`)])),
   "silent": broken("no answer, and no end", "gives up, within 30 s",
-    "set a time-out before you connect, in Python `socket.settimeout(10)`: when it is over, close the connection and return None",
+    "set a time-out before you connect, in Python `socket.settimeout(10)`: when it is over read no more, close the connection, and return None",
     (answer) => instead(answer, [], false)),
   "short-key": broken("200 and a key of 127 digits", "counts them",
-    "a key has exactly 128 hex digits: count them, and if there are fewer or more return None and send nothing more",
+    "a key has exactly 128 hex digits: count them, and if there are fewer or more read no further, return None, and send no PUT",
     (answer) => replace(answer, answer.status, answer.message.replace(/^([\da-f]{127})[\da-f]$/, "$1"))),
   "not-a-key": broken("200 and a page of HTML", "sees that these are no hex digits",
-    "look at the body too: a key is 128 characters, each of them one of 0123456789abcdef; if it is not, return None and send nothing more",
+    "look at the body too: a key is 128 characters, each of them one of 0123456789abcdef; if it is not, return None, and send no PUT",
     (answer) => {
       answer.type = "text/html; charset=utf-8";
       answer.fields = "";

@@ -1055,7 +1055,7 @@ async function capture(server: KeyServer, wire: string, size = Infinity): Promis
 
 const HEAD = "HTTP/1\\.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\n";
 const DATE = "Date: [^\r\n]*\r\n";
-const NO_KEY = "No key here: this text has 128 characters, as a key has, ";
+const NO_KEY = "No key here, though this text has 128 characters, as a key has, and a 200 in it: ";
 
 /** What a KEY gets back under each fault, and how its connection ends. */
 const FAULT_WIRES: Record<
@@ -1064,7 +1064,11 @@ const FAULT_WIRES: Record<
 > = {
   "slow": [RegExp(`^${HEAD}Content-Length: 128\r\n${DATE}\r\n[\\da-f]{128}$`), "end", 200],
   "drip": [RegExp(`^${HEAD}Content-Length: 128\r\n${DATE}\r\n[\\da-f]{128}$`), "end", 200],
-  "split": [RegExp(`^${HEAD}Content-Length: 128\r\n${DATE}\r\n[\\da-f]{128}$`), "end", 200],
+  "split": [
+    RegExp(`^${HEAD}Content-Length: 128\r\n${DATE}Cache-Control: no-store\r\n\r\n[\\da-f]{128}$`),
+    "end",
+    200,
+  ],
   "chunked": [
     RegExp(
       `^${HEAD}Transfer-Encoding: chunked\r\n${DATE}\r\n` +
@@ -1087,25 +1091,27 @@ const FAULT_WIRES: Record<
     200,
   ],
   "long-head": [
-    /^HTTP\/1\.1 200 OK\r\ncontent-type: [^\r]*\r\ncontent-length: 128\r\ndate: [^\r]*\r\n(?:x-padding-\d\d: x{112}\r\n){64}\r\n[\da-f]{128}$/,
+    RegExp(
+      `^${HEAD}Content-Length: 128\r\n${DATE}(?:X-Padding-\\d\\d: x{240}\r\n){32}\r\n[\\da-f]{128}$`,
+    ),
     "end",
     200,
   ],
-  "status-400": [RegExp(`^HTTP/1.1 400 Bad Request\r\n.*\r\n${NO_KEY}.{71}$`, "s"), "end", 400],
-  "status-404": [RegExp(`^HTTP/1.1 404 Not Found\r\n.*\r\n${NO_KEY}.{71}$`, "s"), "end", 404],
+  "status-400": [RegExp(`^HTTP/1.1 400 Bad Request\r\n.*\r\n${NO_KEY}.{47}$`, "s"), "end", 400],
+  "status-404": [RegExp(`^HTTP/1.1 404 Not Found\r\n.*\r\n${NO_KEY}.{47}$`, "s"), "end", 404],
   "status-405": [
-    RegExp(`^HTTP/1.1 405 Method Not Allowed\r\n.*\r\nAllow: GET\r\n\r\n${NO_KEY}.{71}$`, "s"),
+    RegExp(`^HTTP/1.1 405 Method Not Allowed\r\n.*\r\nAllow: GET\r\n\r\n${NO_KEY}.{47}$`, "s"),
     "end",
     405,
   ],
   "status-500": [
-    RegExp(`^HTTP/1.1 500 Internal Server Error\r\n.*\r\n${NO_KEY}.{71}$`, "s"),
+    /^HTTP\/1\.1 500 Internal Server Error\r\n.*\r\n\r\n[\da-f]{128}$/s,
     "end",
     500,
   ],
   "redirect": [
     RegExp(
-      `^HTTP/1.1 308 Permanent Redirect\r\n.*\r\nLocation: /moved/\r\n\r\n${NO_KEY}.{71}$`,
+      `^HTTP/1.1 308 Permanent Redirect\r\n.*\r\nLocation: /moved/\r\n\r\n${NO_KEY}.{47}$`,
       "s",
     ),
     "end",
@@ -1243,7 +1249,7 @@ Deno.test("startKeyServer() says what is wrong with a request, whatever the faul
   for (
     const [fault, status, said] of [
       ["drip", 404, "the path does not end in a slash"],
-      ["status-500", 500, NO_KEY],
+      ["status-404", 404, NO_KEY],
       ["not-a-key", 200, "<!doctype html>"],
       ["short-key", 404, "the path does not end in a slash"], // there is no key in it
       ["garbage", 0, "\r\n\r\n"],
@@ -1357,6 +1363,60 @@ Deno.test("startKeyServer() gives up on a client that goes within a faulty answe
       assertEquals((await server.event("closed")).by, "client");
     });
   }
+});
+
+Deno.test("startKeyServer() notices at once that nobody waits for a late answer", async () => {
+  await withBothSockets("slow", async (server) => {
+    const client = await Client.to(server);
+    await client.send(KEY_REQUEST);
+    const answer = await server.event("answer");
+    client.close();
+    const closed = await server.event("closed");
+    assertEquals(closed.by, "client");
+    assertLess(closed.time - answer.time, 1900);
+  });
+});
+
+Deno.test("startKeyServer() hears what comes while it holds an answer back", async () => {
+  for (const fault of ["split", "drip"] as const) {
+    await withBothSockets(fault, async (server) => {
+      using client = await Client.to(server);
+      await client.send(KEY_REQUEST);
+      await server.event("answer");
+      await client.send(KEY_REQUEST.slice(0, 10));
+      await delay(20);
+      await client.send(KEY_REQUEST.slice(10) + CLOSING_REQUEST);
+      assertEquals((await client.read()).match(/HTTP\/1\.1 200 OK/g)?.length, 3);
+      assertEquals(server.remarks(), []);
+    });
+  }
+});
+
+Deno.test("startKeyServer() holds nothing back from a client that has ended its half", async () => {
+  await withBothSockets("slow", async (server) => {
+    using client = await Client.to(server);
+    await client.send(KEY_REQUEST);
+    const { time } = await server.event("answer");
+    await client.conn.closeWrite();
+    assertMatch(await client.read(), /\r\n\r\n[\da-f]{128}$/);
+    assertLess(Date.now() - time, 1900);
+  });
+});
+
+Deno.test("startKeyServer() with a broken fault sees whether a client sees the end", async () => {
+  await using server = listen({ idleTimeout: 20, fault: "truncate" });
+  const client = await Client.to(server);
+  await client.send(KEY_REQUEST);
+  await client.read(); // to the end
+  await delay(200);
+  assertEquals(server.events.filter(({ type }) => type === "closed"), []);
+  client.close();
+  assertEquals((await server.event("closed")).by, "server"); // which was the first to end its half
+  using other = await Client.to(server);
+  await other.send(KEY_REQUEST);
+  await other.read();
+  server.fault = "split";
+  await server.event("closed", ({ connection }) => connection === 2);
 });
 
 Deno.test("startKeyServer() with a fault reads large requests, and drains what is too large", async () => {

@@ -109,7 +109,7 @@ const MAX_USER_ID_LENGTH = 256; // characters
 export const RULES: Record<Part, Rule[]> = {
   // The first line with what follows, where it ends in the middle of the path.
   split: [
-    ["chunks-in-line", 400, /(?<=^[A-Z]+ \/key\/[^/ ]*\/)80\r?\n(?=[\da-fA-F]{128})/,
+    ["chunks-in-line", 400, /(?<=^[A-Z]+ \/key\/[^/ ]*\/)[\da-f]{1,3}\r?\n(?=[\da-f]{8})/i,
       "the key has the sizes of its chunks with it: with `Transfer-Encoding: chunked` a body comes in chunks, each behind a line with its size in hex; take the chunks alone"],
     ["response-in-line", 400, /(?<=^[A-Z]+ \/key\/[^/ \r\n]*\/) ?[^\r\n]*?(?:HTTP\/1\.\d \d{3}|Content-|charset=|Connection:|Date:|Server:|GMT|close)/i,
       "the key has a part of the response's head with it: take the body alone, which begins behind the first empty line: `response.split(\"\\r\\n\\r\\n\", 1)[1]`"],
@@ -329,7 +329,7 @@ export const RULES: Record<Part, Rule[]> = {
       "the key is empty: there is nothing between the slashes (was the variable ever set?)"],
     ["whole-response", 400, /HTTP\/1\.|content-(?:type|length):/i,
       "the key has the head of the response with it: take the body alone, which begins behind the first empty line: `response.split(\"\\r\\n\\r\\n\", 1)[1]`"],
-    ["chunked-key", 400, /^80\r?\n|\r?\n0(?:\r?\n)*$/,
+    ["chunked-key", 400, /^[\da-f]{1,3}\r?\n(?=[\da-f]{8})|\r?\n0(?:\r?\n)*$/i,
       "the key has the sizes of its chunks with it: with `Transfer-Encoding: chunked` a body comes in chunks, each behind a line with its size in hex; take the chunks alone"],
     ["key-bytes-literal", 400, /^b['"]/,
       "the key is wrapped in b'...': Python put the bytes object itself into the text; use `key.decode()`"],
@@ -376,7 +376,7 @@ export const RULES: Record<Part, Rule[]> = {
     ["long-key", 400, /^[\da-f]{129,}$/i,
       (_, { size }) => `${size} digits, a key has ${KEY_SIZE}: something else came with it; the body ends after as many bytes as Content-Length says`],
     ["short-key", 400, /^[\da-f]+(?<here>)$/i,
-      (_, { partSize }) => `${partSize} of ${KEY_SIZE} digits: \`recv()\` returned before everything had come; call it again until the body has as many bytes as Content-Length says`],
+      (_, { partSize }) => `${partSize} of ${KEY_SIZE} digits: \`recv()\` returned before everything had come; call it again until the body has as many bytes as Content-Length says (if it returns \`b''\` before, there is no key)`],
     ["key-word", 400, /^[A-Za-z]*[g-z][A-Za-z]*$/i,
       (found) => `\`${found}\` is a word and no key: a key is ${KEY_SIZE} of 0-9 and a-f, sent just as it came`],
     ["key-not-hex", 400, /[^\da-f]+/i,
@@ -518,7 +518,7 @@ export const RULES: Record<Part, Rule[]> = {
     ["key-case", 400, null,
       "the key is right but for capitals and small letters: send the digits just as they came, without `.upper()` or `.lower()`"],
     ["key-start", 400, null,
-      (_, { length }) => `the first ${length} of the ${KEY_SIZE} digits: \`recv()\` returned before everything had come; call it again until the body has as many bytes as Content-Length says`],
+      (_, { length }) => `the first ${length} of the ${KEY_SIZE} digits: \`recv()\` returned before everything had come; call it again until the body has as many bytes as Content-Length says (if it returns \`b''\` before, there is no key)`],
     ["key-end", 400, null,
       (_, { length }) => `the last ${length} of the ${KEY_SIZE} digits: the beginning was cut off (a slice one too far? \`strip("b'")\` takes a \`b\` off the key as well)`],
     ["key-part", 400, null,
@@ -1010,6 +1010,24 @@ export function isRequestStart(bytes: Uint8Array): boolean {
 }
 
 // ---- Text
+
+/**
+ * Gives the fact that a remark begins with, without the cause and the cure behind it.
+ *
+ * @param remark The remark.
+ * @returns The message up to its first colon or semicolon.
+ *
+ * @example Usage
+ * ```ts
+ * import { checkRequest, factOf } from "./request_check.ts";
+ *
+ * const [remark] = checkRequest(new TextEncoder().encode("KEY /user/Ada HTTP/1.1\r\n\r\n"));
+ * console.log(factOf(remark)); // the path does not end in a slash
+ * ```
+ */
+export function factOf({ message }: Pick<Remark, "message">): string {
+  return /^(?:`[^`]*`|[^`:;]|[:;](?! ))*/.exec(message)![0];
+}
 
 /**
  * Shows the first line of a request, as ASCII that moves no terminal: the middle of a key is left
