@@ -5,11 +5,13 @@
  * holds the whole conversation once for each fault, with a connection of its own for each:
  *
  * - Where the answers are right but delivered oddly, the key must come back by PUT within 15 seconds.
- * - Where no key is to be had, no PUT may follow, and the client must give up within 30 seconds; and
- *   it must have sent a right key in an earlier drill, as who never sends a PUT has shown nothing.
+ * - Where no key is to be had, no PUT may follow, and the client must give up: it must end its
+ *   connection within 30 seconds. And it must have brought a right key back in an earlier drill, as
+ *   who never sends a PUT has shown nothing.
  *
  * A drill begins with a KEY. It ends with its PUT, 2 seconds after the last connection has ended, or
- * with the next KEY on another connection. A PUT that comes later still counts, up to the next KEY.
+ * with the next KEY; where there is a key, only with one over another connection. A PUT that comes
+ * later still counts, up to the next KEY.
  *
  * @example Usage
  * ```ts
@@ -37,7 +39,7 @@ import {
   type RequestEvent,
   startKeyServer,
 } from "./key_server.ts";
-import { type Remark, requestLine } from "./request_check.ts";
+import { factOf, type Remark, requestLine } from "./request_check.ts";
 
 /**
  * Options of {@linkcode startDrill}.
@@ -85,6 +87,8 @@ export interface DrillOptions {
   quiet?: number;
   /** Called when the drill waits for a client to try a fault on. */
   onWaiting?: (fault: FaultName) => void;
+  /** Called when a client has come. */
+  onBegun?: (fault: FaultName) => void;
   /** Called when a drill is over, and again if a late PUT changes the verdict. */
   onResult?: (result: DrillResult) => void;
   /** Called with all that happens on the wire. */
@@ -99,8 +103,6 @@ export interface DrillResult {
   passed: boolean;
   /** Why it did not pass; `null` if it did. */
   cause: DrillCause | null;
-  /** Milliseconds from the KEY to the verdict. */
-  time: number;
   /** What was to be seen on the wire, from the KEY to the verdict. */
   events: KeyServerEvent[];
 }
@@ -162,12 +164,13 @@ export function startDrill(options: DrillOptions = {}): Drill {
   return new Examiner(options);
 }
 
+const NO_KEY_REGEXP = /\/(?:None|null|undefined)\/? |\/\/ /; // where a key should be
 const MAX_EVENTS = 1000; // that a result has
-const UNPROVEN = "no PUT came, but none has brought a right key in any drill before";
-const UNPROVEN_HELP =
-  "bring a right key back in a drill where there is one: until then it is not known whether your client sends any PUT at all";
-const REFUSED_HELP =
-  "mend the request first: the practice server (`--serve`) shows what is wrong with it";
+const FIRST_HELP =
+  "this has nothing to do with the fault: try your client with `--serve` first, which shows each request with what is wrong with it";
+const NONE_HELP = "send PUT only if there is a key: where there is none, the conversation is over";
+const LATE_HELP =
+  "a connection that has ended carries nothing any more, also if `send()` raises no error: make a new one for the PUT";
 
 /** A drill that is under way. */
 interface Trial {
@@ -184,6 +187,12 @@ interface Trial {
   last: number;
   /** What is wrong with a request that is not whole. */
   hint: string;
+  /** Whether a PUT came over a connection that had ended. */
+  hasLatePut: boolean;
+  /** Whether it has ended because no PUT came. */
+  isMissing: boolean;
+  /** Whether the answer was nothing at all. */
+  isBlank: boolean;
 }
 
 class Examiner implements Drill {
@@ -195,6 +204,7 @@ class Examiner implements Drill {
   #server: KeyServer;
   #results: DrillResult[] = [];
   #trial: Trial | undefined = undefined;
+  #last: Trial | undefined = undefined; // the one before
   #events: KeyServerEvent[] = []; // since the last verdict
   #isProven = false; // a right key has come back
   /**
@@ -249,17 +259,20 @@ class Examiner implements Drill {
   #hear(event: KeyServerEvent): void {
     const { connection } = event;
     if (event.type === "request" && this.#isNext(event)) { // now: its answer has the next fault
-      const before = Map.groupBy(this.#events, (event) => event.connection === connection);
-      this.#events = before.get(false) ?? [];
+      const isSame = connection === this.#trial!.connection;
+      const theirs = isSame ? [] : this.#events.filter((event) => event.connection === connection);
+      this.#events = this.#events.filter((event) => !theirs.includes(event));
       this.#endWithoutPut(true);
-      this.#events = before.get(true) ?? [];
+      this.#events = theirs;
     }
     if (this.#events.push(event) > MAX_EVENTS) this.#events.shift();
     const trial = this.#trial;
-    if (trial) {
-      trial.last = this.#clock;
+    if (trial) { // others may look meanwhile whether there is a server
+      const isClient = event.type === "request" && event.bytes.length > 0 && !isProbe(event) ||
+        event.type === "remark" && isPut(event.bytes);
+      if (isClient) trial.open.add(connection);
+      if (trial.open.has(connection)) trial.last = this.#clock;
       if (event.type === "closed") trial.open.delete(connection);
-      else trial.open.add(connection);
     }
     switch (event.type) {
       case "remark":
@@ -275,62 +288,84 @@ class Examiner implements Drill {
   /** Tells whether a further drill begins with this request, where one is under way. */
   #isNext({ method, connection, bytes }: RequestEvent): boolean {
     const trial = this.#trial;
-    return trial !== undefined && method === "KEY" && connection !== trial.connection &&
-      !isFollowing(trial, bytes);
+    if (trial === undefined || method !== "KEY" || isFollowing(trial, bytes)) return false;
+    return connection !== trial.connection || FAULTS[trial.fault].isBroken;
   }
 
   #hearRequest(event: AnswerEvent): void {
     const { method, request, error, connection, userId } = event;
     const trial = this.#trial;
     if (trial && isFollowing(trial, request)) return;
-    if (method !== "KEY" && (trial || this.#results.length > 0 && isPut(request))) {
+    if (isProbe(event)) return;
+    if (method !== "KEY" && (trial || this.#last && isPut(request))) {
       return this.#hearPut(request, error, userId);
     }
-    if (!trial) {
-      const fault = this.#faults[this.#results.length];
-      this.#events = this.#events.filter((event) => event.connection === connection);
-      const [start, time] = [this.#clock, event.time];
-      const open = new Set([connection]);
-      this.#trial = { fault, userId, connection, open, start, last: start, time, hint: "" };
-    } else trial.userId = userId;
+    if (!trial) this.#begin(event);
+    else trial.userId = userId;
     if (method !== "KEY") {
-      const what = `the conversation begins with KEY, but this came: ${requestLine(request)}`;
-      this.#end({ rationale: what, help: REFUSED_HELP });
+      const rationale = `the conversation begins with KEY, but this came: ${quote(request)}`;
+      this.#end({ rationale, help: FIRST_HELP });
     } else if (error) {
-      this.#end({ rationale: `the KEY was refused: ${error.message}`, help: REFUSED_HELP });
+      this.#end({ rationale: `the KEY was refused: ${error.message}`, help: FIRST_HELP });
     }
+  }
+
+  #begin({ connection, userId, time, bytes }: AnswerEvent): void {
+    this.#events = this.#events.filter((event) => event.connection === connection);
+    const now = this.#clock;
+    this.#trial = {
+      fault: this.#faults[this.#results.length],
+      userId,
+      connection,
+      open: new Set([connection]),
+      start: now,
+      last: now,
+      time,
+      hint: "",
+      hasLatePut: false,
+      isMissing: false,
+      isBlank: bytes.length === 0,
+    };
+    this.#call(this.#options.onBegun, this.#trial.fault);
   }
 
   /** A request over a connection that has ended: it may be sent once more over another one. */
   #hearLate(request: Uint8Array): void {
-    const fault = this.#trial?.fault;
-    if (isPut(request) && !(fault && !FAULTS[fault].isBroken)) this.#hearPut(request);
+    if (!isPut(request)) return;
+    const trial = this.#trial;
+    if (trial && !FAULTS[trial.fault].isBroken) trial.hasLatePut = true;
+    else this.#hearPut(request);
   }
 
   /** Judges a PUT, or what stands in its place. */
   #hearPut(request: Uint8Array, error?: Remark, userId?: string): void {
-    const trial = this.#trial;
-    const fault = trial?.fault ?? this.#results.at(-1)?.fault;
-    if (fault === undefined) return;
-    const { isBroken, help } = FAULTS[fault];
-    const needless = `there was no key, and yet this came: ${requestLine(request)}`;
-    if (!trial) { // too late for the last drill to be still under way
-      const result = this.#results.at(-1)!;
-      if (!result.passed || !isBroken) return;
-      Object.assign(result, { passed: false, cause: { rationale: needless, help } });
-      return this.#call(this.#options.onResult, result);
-    }
-    if (isBroken) return this.#end({ rationale: needless, help });
-    if (error) {
-      const rationale = `${requestLine(request)} brought no right key back: ${error.message}`;
-      return this.#end({ rationale, help });
-    }
-    if (userId !== trial.userId) {
+    const trial = this.#trial ?? this.#last;
+    if (!trial) return;
+    const isLate = trial === this.#last;
+    const { isBroken } = FAULTS[trial.fault];
+    let cause: DrillCause | null = null;
+    if (isBroken) {
+      const rationale = `there was no key, and yet this came: ${quote(request)}`;
+      const isNone = trial.isBlank || NO_KEY_REGEXP.test(requestLine(request));
+      cause = { rationale, help: isNone ? NONE_HELP : FAULTS[trial.fault].help };
+    } else if (error) {
+      const rationale = `${quote(request)} brought no right key back: ${factOf(error)}`;
+      cause = { rationale, help: this.#isProven ? FAULTS[trial.fault].help : FIRST_HELP };
+    } else if (userId !== trial.userId) {
       const rationale = `the key was asked for \`${trial.userId}\`, and came from \`${userId}\``;
-      return this.#end({ rationale, help: "send the same user id in KEY and PUT" });
-    }
-    this.#isProven = true;
-    this.#end(null);
+      cause = { rationale, help: "send the same user id in KEY and PUT" };
+    } else this.#isProven = true;
+    if (isLate) this.#amend(trial, cause);
+    else this.#end(cause);
+  }
+
+  /** A PUT that comes late, but before the next KEY, makes good what was missing, or breaks a rule. */
+  #amend({ fault, start, isMissing }: Trial, cause: DrillCause | null): void {
+    const result = this.#results.at(-1)!;
+    const isInTime = this.#clock - start < this.#times.timeout;
+    if (FAULTS[fault].isBroken ? !result.passed : !isMissing || cause !== null || !isInTime) return;
+    Object.assign(result, { passed: cause === null, cause });
+    this.#call(this.#options.onResult, result);
   }
 
   #tick(period: number): void {
@@ -342,7 +377,9 @@ class Examiner implements Drill {
     const isQuiet = trial.open.size === 0 && this.#clock - trial.last >= quiet;
     const isLong = this.#clock - trial.start >= (isBroken ? patience : timeout);
     if (isLong && isBroken) {
-      const rationale = `your client has not given up after ${patience / 1000} s`;
+      const rationale = `your client has not given up: it still holds its connection after ${
+        patience / 1000
+      } s`;
       this.#end({ rationale, help });
     } else if (isLong || isQuiet) this.#endWithoutPut();
     else if (trial.open.size > 0 && this.#clock - (this.#stopped ?? Infinity) >= quiet) {
@@ -351,31 +388,41 @@ class Examiner implements Drill {
   }
 
   #endWithoutPut(isNext = false): void {
-    const { fault, connection, time, hint } = this.#trial!;
+    const { fault, connection, time, hint, hasLatePut } = this.#trial!;
     const { isBroken, help } = FAULTS[fault];
     if (isBroken && this.#isProven) return this.#end(null);
-    if (isBroken) return this.#end({ rationale: UNPROVEN, help: UNPROVEN_HELP });
+    if (isBroken) {
+      const rationale = "no PUT came, but none has brought a right key back in any drill before";
+      return this.#end({ rationale, help: FIRST_HELP });
+    }
+    if (hasLatePut) {
+      return this.#end({
+        rationale: "the PUT came over a connection that had ended",
+        help: LATE_HELP,
+      });
+    }
+    this.#trial!.isMissing = true;
     const closed = this.#events.find((event): event is ClosedEvent =>
       event.type === "closed" && event.connection === connection
     );
     const seconds = (((closed?.time ?? Date.now()) - time) / 1000).toFixed(2);
-    const fate = closed === undefined
-      ? isNext
-        ? `${seconds} s after its KEY your client sent the next one`
-        : `your client was still connected ${seconds} s after its KEY`
-      : closed.by === "client"
-      ? `your client ended the connection ${seconds} s after its KEY`
-      : `the server ended the connection ${seconds} s after the KEY`;
-    const rationale = `no PUT came: ${fate}${hint && `; a request is not whole: ${hint}`}`;
-    this.#end({ rationale, help });
+    const fate = closed?.by === "client"
+      ? `: your client ended the connection ${seconds} s after its KEY`
+      : closed
+      ? `: the server ended the connection ${seconds} s after the KEY`
+      : isNext
+      ? ` before the next KEY, ${seconds} s later`
+      : `: your client was still connected ${seconds} s after its KEY`;
+    const rationale = `no PUT came${fate}${hint && `; a request is not whole: ${hint}`}`;
+    const isFirst = this.#results.length === 0;
+    this.#end({ rationale, help: this.#isProven || isFirst ? help : FIRST_HELP });
   }
 
   #end(cause: DrillCause | null): void {
-    const { fault, time } = this.#trial!;
-    const events = this.#events;
-    const passed = cause === null;
-    const result = { fault, passed, cause, time: Date.now() - time, events };
+    const { fault } = this.#trial!;
+    const result = { fault, passed: cause === null, cause, events: this.#events };
     this.#results.push(result);
+    this.#last = this.#trial;
     this.#trial = undefined;
     this.#events = [];
     this.#call(this.#options.onResult, result);
@@ -398,6 +445,17 @@ class Examiner implements Drill {
 /** Tells whether a client goes where the fault `redirect` has sent it. */
 function isFollowing({ fault }: Trial, request: Uint8Array): boolean {
   return fault === "redirect" && / \S*\/moved\//.test(requestLine(request));
+}
+
+/** Tells whether a request is that of a browser, or of who looks whether the server is there. */
+function isProbe({ method, userId }: RequestEvent | AnswerEvent): boolean {
+  return userId === undefined && /^(?:GET|HEAD|OPTIONS)$/.test(method);
+}
+
+/** A request's line, cut short. */
+function quote(request: Uint8Array): string {
+  const line = requestLine(request);
+  return line.length > 60 ? `${line.slice(0, 57)}...` : line;
 }
 
 function isPut(request: Uint8Array): boolean {

@@ -30,11 +30,11 @@ const OUTCOMES: Record<FaultName, [key: string, put: RegExp | string]> = {
   "keep-open": ["key", /^no key was issued/],
   "interim": ["key", /^no key was issued/],
   "long-head": ["key", /^no key was issued/],
-  "status-400": ["refused 400", /only status 400 tells/],
-  "status-404": ["refused 404", /only status 404 tells/],
-  "status-405": ["refused 405", /only status 405 tells/],
-  "status-500": ["refused 500", /only status 500 tells/],
-  "redirect": ["refused 308", /status 308 sends you to another path/],
+  "status-400": ["refused 400", /which says 400/],
+  "status-404": ["refused 404", /which says 404/],
+  "status-405": ["refused 405", /which says 405/],
+  "status-500": ["refused 500", /^[\da-f]{128}$/],
+  "redirect": ["refused 308", /status 308 sends you elsewhere/],
   "empty": ["closed-early undefined", "closed-early"],
   "truncate": ["closed-early undefined", "closed-early"],
   "reset": ["closed-early undefined", "closed-early"],
@@ -426,7 +426,7 @@ Deno.test("startDrill() takes no silence for a proof", async () => {
   assertEquals(verdicts(results), ["✘ status-404", "✔ split", "✔ status-404"]);
   assertStringIncludes(
     results[0].cause!.rationale,
-    "none has brought a right key in any drill before",
+    "none has brought a right key back in any drill before",
   );
 });
 
@@ -504,7 +504,7 @@ Deno.test("startDrill() says what became of a client that sends no PUT", async (
   );
   assertMatch(
     drill.seen[1].cause!.rationale,
-    /^no PUT came: your client was still connected 0\.[3-9]\d s after its KEY$/,
+    /^no PUT came: your client was still connected 0\.[2-9]\d s after its KEY$/,
   );
 });
 
@@ -514,10 +514,7 @@ Deno.test("startDrill() says of a client that goes on to its next KEY that it di
   await keyOf(first);
   await talk(drill.port, KEY_REQUEST);
   const [result] = await drill.stop();
-  assertMatch(
-    result.cause!.rationale,
-    /^no PUT came: 0\.\d\d s after its KEY your client sent the next one$/,
-  );
+  assertMatch(result.cause!.rationale, /^no PUT came before the next KEY, 0\.\d\d s later$/);
 });
 
 Deno.test("startDrill() says of a PUT without an end that it has none", async () => {
@@ -538,7 +535,7 @@ Deno.test("startDrill() waits for a client to give up, and lets go of one that d
   const [, patient, endless] = await drill.finished;
   assertEquals(patient.passed, true);
   assertEquals(endless.cause, {
-    rationale: "your client has not given up after 0.4 s",
+    rationale: "your client has not given up: it still holds its connection after 0.4 s",
     help: FAULTS["silent"].help,
   });
 });
@@ -565,13 +562,99 @@ Deno.test("startDrill() lets a PUT that came over an ended connection be sent on
   assertEquals(verdicts(await drill.finished), ["✔ no-length", "✘ status-404", "✘ status-404"]);
 });
 
-Deno.test("startDrill() takes no notice of who connects and says nothing", async () => {
+Deno.test("startDrill() takes no notice of who only looks whether it is there", async () => {
   await using drill = drillOf({ faults: ["no-length", "status-404"] });
   (await Deno.connect({ port: drill.port })).close();
+  await talk(drill.port, request("GET /"));
   await pass(drill.port);
-  (await Deno.connect({ port: drill.port })).close();
+  await talk(drill.port, request("HEAD /favicon.ico"));
+  using _idle = await Deno.connect({ port: drill.port });
   await talk(drill.port, KEY_REQUEST);
+  const probing = setInterval(async () => {
+    try {
+      (await Deno.connect({ port: drill.port })).close();
+      await talk(drill.port, request("GET /"));
+    } catch {
+      // It is over.
+    }
+  }, 20);
   assertEquals(verdicts(await drill.finished), ["✔ no-length", "✔ status-404"]);
+  clearInterval(probing);
+});
+
+Deno.test("startDrill() takes a further KEY over one connection for the next client where there is no key", async () => {
+  await using drill = drillOf({ faults: ["no-length", "status-404", "status-500", "not-a-key"] });
+  await pass(drill.port);
+  using conn = await open(drill.port, KEEPING_REQUEST);
+  for (const status of [404, 500, 200]) {
+    const buffer = new Uint8Array(4096);
+    const answer = decode(buffer.subarray(0, await conn.read(buffer) ?? 0));
+    assertStringIncludes(answer, `HTTP/1.1 ${status} `);
+    if (status !== 200) await conn.write(new TextEncoder().encode(KEEPING_REQUEST));
+  }
+  conn.close();
+  const results = await drill.finished;
+  assertEquals(results.map(({ passed }) => passed), [true, true, true, true]);
+  const asked = ({ events }: DrillResult) => events.filter(({ type }) => type === "request").length;
+  assertEquals(results.map(asked), [2, 1, 1, 1]);
+});
+
+Deno.test("startDrill() takes a right key that comes late for what it is", async () => {
+  const faults: FaultName[] = ["no-length", "no-length", "no-length", "status-404"];
+  await using drill = drillOf({ faults });
+  for (let n = 1; n <= 3; n++) {
+    const [, key] = /\r\n\r\n([\da-f]{128})$/.exec(await talk(drill.port, KEY_REQUEST))!;
+    while (drill.seen.at(-1)?.passed !== false) await delay(20); // nothing came for a while
+    await talk(drill.port, request(`PUT /key/Ada/${n === 2 ? KEY : key}/`));
+    if (n === 2) await talk(drill.port, request(`PUT /key/Bob/${key}/`));
+  }
+  await talk(drill.port, KEY_REQUEST);
+  assertEquals(verdicts(await drill.finished), [
+    "✔ no-length",
+    "✘ no-length",
+    "✔ no-length",
+    "✔ status-404",
+  ]);
+});
+
+Deno.test("startDrill() takes a right key that comes too late for none", async () => {
+  await using drill = drillOf({ faults: ["no-length", "no-length"], timeout: 200 });
+  const [, key] = /\r\n\r\n([\da-f]{128})$/.exec(await talk(drill.port, KEY_REQUEST))!;
+  await delay(400);
+  await talk(drill.port, request(`PUT /key/Ada/${key}/`));
+  assertEquals(verdicts(await drill.stop()), ["✘ no-length"]);
+});
+
+Deno.test("startDrill() says what to do about what is wrong, not about the fault", async () => {
+  const faults: FaultName[] = ["drip", "drip", "no-length", "split", "status-404", "empty"];
+  await using drill = drillOf({ faults });
+  await talk(drill.port, KEY_REQUEST);
+  await talk(drill.port, PUT_REQUEST); // refused, and there was no right one so far
+  await talk(drill.port, KEY_REQUEST); // no PUT, and that is not the first time
+  await pass(drill.port);
+  await talk(drill.port, KEY_REQUEST); // no PUT
+  await talk(drill.port, KEY_REQUEST);
+  await talk(drill.port, request("PUT /key/Ada/None/"));
+  await talk(drill.port, KEY_REQUEST);
+  await talk(drill.port, PUT_REQUEST);
+  const helps = (await drill.finished).map(({ cause }) => cause?.help ?? "");
+  assertMatch(helps[0], /^this has nothing to do with the fault/);
+  assertMatch(helps[1], /^this has nothing to do with the fault/);
+  assertEquals(helps[2], "");
+  assertEquals(helps[3], FAULTS["split"].help);
+  assertMatch(helps[4], /^send PUT only if there is a key/);
+  assertMatch(helps[5], /^send PUT only if there is a key/);
+});
+
+Deno.test("startDrill() fails a client that does not see the end of its connection", async () => {
+  await using drill = drillOf({ faults: ["no-length", "truncate"], patience: 2500 });
+  await pass(drill.port);
+  using conn = await open(drill.port, KEEPING_REQUEST); // and holds it, whatever comes
+  const [, { cause }] = await drill.finished;
+  assertMatch(cause!.rationale, /^your client has not given up: it still holds its connection/);
+  assertMatch(cause!.help, /^when `recv\(\)` returns `b''`/);
+  conn.close();
+  await delay(0);
 });
 
 Deno.test("stop() gives what there is so far, and the verdict on who has just gone", async () => {
@@ -631,7 +714,6 @@ Deno.test("startDrill() tells what it waits for, and what has happened", async (
   const types = (result: DrillResult) => result.events.map(({ type }) => type).join(" ");
   assertMatch(types(first), /^connected request answer .*request answer$/);
   assertEquals(types(second), "connected request answer closed");
-  assert(second.time >= 90 && first.time >= 0);
 });
 
 Deno.test("startDrill() refuses options that make no sense", async () => {

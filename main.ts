@@ -19,8 +19,8 @@ import {
   type KeyServerResponse,
   type WireMessage,
 } from "./key_client.ts";
-import type { DrillResult } from "./drill.ts";
-import type { FaultName, KeyServerEvent } from "./key_server.ts";
+import type { DrillCause, DrillResult } from "./drill.ts";
+import type { Fault, FaultName, KeyServerEvent } from "./key_server.ts";
 import type { Remark } from "./request_check.ts";
 
 /**
@@ -446,7 +446,10 @@ async function serve({ host, port, fault, json, verbose }: Flags, io: MainIo): P
     out.print(jsonLine({ event: "listening", host: hostname, port: actualPort }));
   }
   log.print(`key_client: listening on ${authority(hostname, actualPort)}, Ctrl-C ends it\n`);
-  if (fault) log.print(`key_client: every answer has a fault: ${FAULTS[fault].description}\n`);
+  if (fault) {
+    const { description, good } = FAULTS[fault];
+    log.print(`key_client: ${fault}: ${description}; a good client ${good}\n`);
+  }
   await interrupted.promise;
   await server.shutdown();
   if (json) await out.end(jsonLine({ event: "users", users: table.rows() }));
@@ -718,8 +721,7 @@ class UserTable {
       ),
       row.address,
       ...[row.asked, row.verified, row.errors].map(String),
-      // The fact, without cause and cure.
-      cut(/^(?:`[^`]*`|[^`:;]|[:;](?! ))*/.exec(row.remark ?? "")![0], 60),
+      cut(row.remark === null ? "" : check.factOf({ message: row.remark }), 60),
     ]);
     if (rows.length === 0) return "key_client: nobody came\n";
     const widths = head.map((name, at) =>
@@ -797,6 +799,26 @@ async function formatFaults(isJson: boolean): Promise<string> {
     `broken: a good client gives no key, and sends no PUT\n${list(true)}`;
 }
 
+/** Breaks a text into lines that fit a terminal, indented. */
+function wrap(text: string): string {
+  const lines = [""];
+  for (const word of text.split(" ")) {
+    const line = `${lines.at(-1)} ${word}`;
+    if (line.length > 76) lines.push(word);
+    else lines[lines.length - 1] = line.trimStart();
+  }
+  return lines.map((line) => `    ${line}\n`).join("");
+}
+
+/** A verdict as one JSON object on a line, as check50 has it. */
+function resultLine({ fault, passed, cause, events }: DrillResult, about: Fault): string {
+  const lines: string[] = [];
+  events.forEach(logger({ isColored: false, print: (text) => lines.push(text) }, false));
+  const description = `${about.description}: a good client ${about.good}`;
+  const log = lines.join("").trimEnd().split("\n");
+  return jsonLine({ name: fault, description, passed, log, cause });
+}
+
 async function drill({ host, port, json, verbose }: Flags, io: MainIo): Promise<number> {
   const { startDrill } = await import("./drill.ts");
   const { FAULTS } = await import("./key_server.ts");
@@ -804,29 +826,47 @@ async function drill({ host, port, json, verbose }: Flags, io: MainIo): Promise<
   const out = new Log(io.stdout, () => "");
   const log = new Log(io.stderr, () => "");
   const isLive = io.stdout.isTerminal() && !json && !verbose; // else something may come in between
-  const paint = (isGood: boolean, text: string) =>
-    out.isColored ? `\x1b[${isGood ? 32 : 31}m${text}\x1b[0m` : text;
+  const marks = out.isColored ? ["\x1b[31m✘\x1b[0m", "\x1b[32m✔\x1b[0m"] : ["✘", "✔"];
+  const names = Object.keys(FAULTS) as FaultName[];
   const line = (name: FaultName) => `${name.padEnd(11)} ${FAULTS[name].description}`;
+  const erase = isLive ? "\r\x1b[K" : "";
+  let count = 0;
+  let pending: DrillResult | undefined = undefined; // a late PUT may still change it
+  const printPending = () => {
+    if (pending) out.print(resultLine(pending, FAULTS[pending.fault]));
+    pending = undefined;
+  };
   const onWaiting = (name: FaultName) => {
     if (isLive) out.print(`? ${line(name)}`);
   };
-  let count = 0;
-  const onResult = ({ fault, passed, cause }: DrillResult) => {
-    if (json) return;
-    const mark = paint(passed, passed ? "✔" : "✘");
-    const isLate = Object.keys(FAULTS).indexOf(fault) < count;
+  const onBegun = (name: FaultName) => {
+    printPending();
+    if (isLive) out.print(`${erase}… ${line(name)}`);
+  };
+  let last: DrillCause | null = null;
+  const onResult = (result: DrillResult) => {
+    if (json) return void (pending = result);
+    const { fault, passed, cause } = result;
+    const isLate = names.indexOf(fault) < count;
     if (!isLate) count++;
-    out.print(`${isLive ? "\r\x1b[K" : ""}${mark} ${line(fault)}${isLate ? " (after all)" : ""}\n`);
-    if (cause) out.print(`    cause: ${cause.rationale}\n    cure: ${cause.help}\n`);
-    if (isLate && isLive) onWaiting(Object.keys(FAULTS)[count] as FaultName);
+    let text = `${erase}${marks[Number(passed)]} ${line(fault)}`;
+    text += isLate ? " (a PUT came late)\n" : "\n";
+    for (const [name, part] of [["cause", "rationale"], ["cure", "help"]] as const) {
+      if (cause) {
+        text += wrap(`${name}: ${cause[part] === last?.[part] ? "as above" : cause[part]}`);
+      }
+    }
+    last = cause ?? last;
+    out.print(text);
+    if (isLate) onWaiting(names[count]);
   };
   const onEvent = verbose ? logger(log, true) : undefined;
-  const start = () => startDrill({ hostname: host, port, onWaiting, onResult, onEvent });
+  const start = () => startDrill({ hostname: host, port, onWaiting, onBegun, onResult, onEvent });
   const drill = listen(start, { host, port, json }, io);
   if (!drill) return 1;
   const { hostname, port: actualPort } = drill.addr;
   const where = authority(hostname, actualPort);
-  const { length: total } = Object.keys(FAULTS);
+  const total = names.length;
   complain(io, `drill on ${where}: run your client ${total} times, Ctrl-C ends it`);
   const stop = () => void drill.stop();
   const signals: Deno.Signal[] = Deno.build.os === "windows" ? ["SIGINT"] : ["SIGINT", "SIGTERM"];
@@ -838,25 +878,18 @@ async function drill({ host, port, json, verbose }: Flags, io: MainIo): Promise<
   const failed = results.length - passed;
   const missing = total - results.length;
   if (json) {
-    for (const { fault, passed, cause, events } of results) {
-      const { description, good } = FAULTS[fault];
-      const lines: string[] = [];
-      events.forEach(logger({ isColored: false, print: (text) => lines.push(text) }, false));
-      const log = lines.join("").trimEnd().split("\n");
-      const about = { name: fault, description: `${description}: a good client ${good}` };
-      out.print(jsonLine({ ...about, passed, log, cause }));
-    }
+    printPending();
     await out.end(jsonLine({ passed, failed, missing }));
   } else {
-    if (isLive && missing > 0) out.print("\r\x1b[K");
-    const rows = results.map(({ fault, passed, time }) => {
-      const mark = paint(passed, passed ? "✔" : "✘");
-      const seconds = (time / 1000).toFixed(1).padStart(6);
-      return `${mark} ${fault.padEnd(11)} ${seconds} s  ${FAULTS[fault].good}\n`;
-    });
-    const head = rows.length > 0 ? "\n  drill           time  a good client\n" : "";
-    const rest = missing > 0 ? `, ${missing} not tried` : "";
-    await out.end(`${head}${rows.join("")}${passed} of ${total} passed${rest}\n`);
+    const rows = results.map(({ fault, passed }) =>
+      `${marks[Number(passed)]} ${fault.padEnd(11)} ${FAULTS[fault].good}\n`
+    );
+    let text = erase;
+    if (rows.length > 0) text += `\n  ${"drill".padEnd(11)} a good client\n${rows.join("")}`;
+    text += `${passed} of ${total} passed${missing > 0 ? `, ${missing} not tried` : ""}\n`;
+    const flaw = results.find((result) => !result.passed);
+    if (flaw) text += `to try a fault by itself: --serve --fault ${flaw.fault}\n`;
+    await out.end(text);
   }
   for (const signal of signals) Deno.removeSignalListener(signal, stop); // not before all is said
   io.signal?.removeEventListener("abort", stop);

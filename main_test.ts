@@ -1008,7 +1008,7 @@ Deno.test("main() --serve --fault gives every answer the fault, and logs it", as
   assertMatch(
     timeless(stderr),
     RegExp(`^key_client: listening on HOST, Ctrl-C ends it
-key_client: every answer has a fault: 200 and a key of 127 digits
+key_client: short-key: 200 and a key of 127 digits; a good client counts them
 TIME PEER  KEY /user/Ada/ HTTP/1\\.1  200 \\(short-key\\)
 TIME PEER  KEY /user/Ada HTTP/1\\.1  404 \\(short-key\\)
   error: the path does not end in a slash[^\n]*
@@ -1083,14 +1083,11 @@ Deno.test("main() --drill tells a good client by exit status 0, and a flawed one
       NAMES.map((name) => `✔ ${name.padEnd(11)} ${FAULTS[name].description}`),
     );
     const rows = table.trimEnd().split("\n");
-    assertEquals(rows[0], "  drill           time  a good client");
-    assertEquals(rows.at(-1), "20 of 20 passed");
-    const seconds = rows.slice(1, -1).map((row, at) => {
-      const [, name, time, does] = /^✔ (\S+) +(\d+\.\d) s  (.*)$/.exec(row)!;
-      assertEquals([name, does], [NAMES[at], FAULTS[NAMES[at]].good]);
-      return Number(time);
-    });
-    assert(seconds[0] > 1.9 && seconds[3] < 10);
+    assertEquals(rows, [
+      "  drill       a good client",
+      ...NAMES.map((name) => `✔ ${name.padEnd(11)} ${FAULTS[name].good}`),
+      "20 of 20 passed",
+    ]);
     for (const line of stdout.split("\n")) assert(line.length <= 79, line);
   }
   async function flawed() {
@@ -1114,7 +1111,9 @@ Deno.test("main() --drill tells a good client by exit status 0, and a flawed one
       if (passed) assertEquals(cause, null);
       else {
         const rationale = "there was no key, and yet this came: PUT /key/User1/None/ HTTP/1.1";
-        assertEquals(cause, { rationale, help: fault.help });
+        const help =
+          "send PUT only if there is a key: where there is none, the conversation is over";
+        assertEquals(cause, { rationale, help });
       }
     }
   }
@@ -1127,16 +1126,18 @@ Deno.test("main() --drill prints what there is so far when it is interrupted", a
   stop();
   const { exit, stdout } = await running;
   assertEquals(exit, 130);
-  const { description, good, help } = FAULTS["slow"];
+  const { description, good } = FAULTS["slow"];
   assertMatch(
     stdout,
     RegExp(`^✘ slow        ${description}
     cause: no PUT came: [^\n]*
-    cure: ${help.replace(/[()]/g, "\\$&")}
+    cure: wait longer: [^\n]*
+    \`socket.settimeout\\(10\\)\`
 
-  drill           time  a good client
-✘ slow {11}\\d\\.\\d s  ${good}
+  drill       a good client
+✘ slow        ${good}
 0 of 20 passed, 19 not tried
+to try a fault by itself: --serve --fault slow
 $`),
   );
   const nobody = await drilling(["--json"]);
@@ -1154,7 +1155,10 @@ Deno.test("main() --drill shows on a terminal what it waits for, in color", asyn
     `${name.padEnd(11)} ${FAULTS[name as FaultName].description}`
   );
   const cross = Deno.noColor ? "✘" : "\x1b[31m✘\x1b[0m";
-  assertEquals(stdout.startsWith(`? ${slow}\r\x1b[K${cross} ${slow}\n    cause: `), true);
+  assertEquals(
+    stdout.startsWith(`? ${slow}\r\x1b[K… ${slow}\r\x1b[K${cross} ${slow}\n    cause: `),
+    true,
+  );
   assertEquals(stdout.includes(`? ${drip}`), false); // nobody is waited for any more
 });
 
