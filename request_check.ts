@@ -109,7 +109,7 @@ const MAX_USER_ID_LENGTH = 256; // characters
 export const RULES: Record<Part, Rule[]> = {
   // The first line with what follows, where it ends in the middle of the path.
   split: [
-    ["chunks-in-line", 400, /(?<=^[A-Z]+ \/key\/[^/ ]*\/)[\da-f]{1,3}\r?\n(?=[\da-f]{8})/i,
+    ["chunks-in-line", 400, /(?<=^[A-Z]+ \/key\/[^/ ]*\/)(?:[\da-f]{1,3}\r?\n(?=[\da-f]{8})|[\da-f]{4,}\r?\n[\da-f]{1,3}\r?\n)/i,
       "the key has the sizes of its chunks with it: with `Transfer-Encoding: chunked` a body comes in chunks, each behind a line with its size in hex; take the chunks alone"],
     ["response-in-line", 400, /(?<=^[A-Z]+ \/key\/[^/ \r\n]*\/) ?[^\r\n]*?(?:HTTP\/1\.\d \d{3}|Content-|charset=|Connection:|Date:|Server:|GMT|close)/i,
       "the key has a part of the response's head with it: take the body alone, which begins behind the first empty line: `response.split(\"\\r\\n\\r\\n\", 1)[1]`"],

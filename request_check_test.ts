@@ -391,6 +391,7 @@ const ROWS: Row[] = [
   ["the whole response for a key, quoted by default", "response-in-path", 404, "take the body alone", `PUT /key/Ada/‹HTTP/1.1›${encodeURIComponent(RESPONSE.slice(8)).replaceAll("%2F", "/")}/${V}`],
   ["the head of the response for a key, quoted", "whole-response", 400, "take the body alone", `PUT /key/Ada/‹Content-Length%3A%20128›/${V}`],
   ["small chunks for a key", "chunks-in-line", 400, "take the chunks alone", `PUT /key/Ada/‹3c\r\n›${KEY.slice(0, 60)}\r\n3c\r\n${KEY.slice(0, 60)}\r\n8\r\n01234567\r\n0\r\n\r\n‖/${V}`],
+  ["the end of chunks for a key", "chunks-in-line", 400, "take the chunks alone", `PUT /key/Ada/‹${KEY.slice(0, 60)}\r\n8\r\n›01234567\r\n0\r\n\r\n‖/${V}`],
   ["small chunks for a key, quoted", "chunked-key", 400, "take the chunks alone", `PUT /key/Ada/‹3C%0D%0A${KEY.slice(0, 60)}%0D%0A8%0D%0A01234567%0D%0A›/${V}`],
   ["chunks for a key, quoted", "chunked-key", 400, "take the chunks alone", `PUT /key/Ada/‹80%0D%0A${KEY}%0D%0A0%0D%0A%0D%0A›/${V}`],
   ["chunks for a key, stripped and quoted", "chunked-key", 400, "take the chunks alone", `PUT /key/Ada/‹80%0D%0A${KEY}%0D%0A0›/${V}`],
