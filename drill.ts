@@ -131,7 +131,10 @@ export interface Drill extends AsyncDisposable {
   readonly addr: Deno.NetAddr;
   /** Resolves with a result for each fault that was tried, when all were, or when it is stopped. */
   readonly finished: Promise<DrillResult[]>;
-  /** Stops it; a client that has just ended its connection still gets its verdict. */
+  /**
+   * Stops it. A client that has just ended its connection still gets its verdict: this takes as long
+   * as `quiet`, unless it is said twice.
+   */
   stop(): Promise<DrillResult[]>;
 }
 
@@ -166,6 +169,7 @@ export function startDrill(options: DrillOptions = {}): Drill {
 
 const NO_KEY_REGEXP = /\/(?:None|null|undefined)\/? |\/\/ /; // where a key should be
 const MAX_EVENTS = 1000; // that a result has
+const MAX_SIZE = 1_048_576; // bytes in them
 const FIRST_HELP =
   "this has nothing to do with the fault: try your client with `--serve` first, which shows each request with what is wrong with it";
 const NONE_HELP = "send PUT only if there is a key: where there is none, the conversation is over";
@@ -206,6 +210,7 @@ class Examiner implements Drill {
   #trial: Trial | undefined = undefined;
   #last: Trial | undefined = undefined; // the one before
   #events: KeyServerEvent[] = []; // since the last verdict
+  #size = 0; // bytes in them
   #isProven = false; // a right key has come back
   /**
    * For how many milliseconds this process has been awake: on a machine that is busy or asleep, so
@@ -213,7 +218,8 @@ class Examiner implements Drill {
    */
   #clock = 0;
   #stopped: number | undefined = undefined; // when, by the clock
-  #isOver = Promise.withResolvers<void>();
+  #isOver = false;
+  #ended = Promise.withResolvers<void>();
 
   constructor(options: DrillOptions) {
     const { hostname, port, signal, timeout = 15_000, patience = 30_000, quiet = 2_000 } = options;
@@ -236,7 +242,7 @@ class Examiner implements Drill {
     const timer = setInterval(() => this.#tick(period), period);
     const stop = () => this.stop();
     signal?.addEventListener("abort", stop, { once: true });
-    this.finished = this.#isOver.promise.then(async () => {
+    this.finished = this.#ended.promise.then(async () => {
       clearInterval(timer);
       signal?.removeEventListener("abort", stop);
       await this.#server.shutdown();
@@ -247,7 +253,7 @@ class Examiner implements Drill {
   }
 
   stop(): Promise<DrillResult[]> {
-    if (this.#stopped !== undefined || !this.#trial) this.#isOver.resolve();
+    if (this.#stopped !== undefined || !this.#trial) this.#finish();
     this.#stopped ??= this.#clock;
     return this.finished;
   }
@@ -257,6 +263,8 @@ class Examiner implements Drill {
   }
 
   #hear(event: KeyServerEvent): void {
+    this.#call(this.#options.onEvent, event);
+    if (this.#isOver) return;
     const { connection } = event;
     if (event.type === "request" && this.#isNext(event)) { // now: its answer has the next fault
       const isSame = connection === this.#trial!.connection;
@@ -265,7 +273,7 @@ class Examiner implements Drill {
       this.#endWithoutPut(true);
       this.#events = theirs;
     }
-    if (this.#events.push(event) > MAX_EVENTS) this.#events.shift();
+    this.#keep(event);
     const trial = this.#trial;
     if (trial) { // others may look meanwhile whether there is a server
       const isClient = event.type === "request" && event.bytes.length > 0 && !isProbe(event) ||
@@ -282,7 +290,13 @@ class Examiner implements Drill {
       case "answer":
         if (event.status !== 100 && event.request.length > 0) this.#hearRequest(event);
     }
-    this.#call(this.#options.onEvent, event);
+  }
+
+  #keep(event: KeyServerEvent): void {
+    const size = "bytes" in event ? event.bytes.length : 0;
+    if (this.#events.length >= MAX_EVENTS || this.#size + size > MAX_SIZE) return;
+    this.#events.push(event);
+    this.#size += size;
   }
 
   /** Tells whether a further drill begins with this request, where one is under way. */
@@ -293,7 +307,7 @@ class Examiner implements Drill {
   }
 
   #hearRequest(event: AnswerEvent): void {
-    const { method, request, error, connection, userId } = event;
+    const { method, request, error, userId } = event;
     const trial = this.#trial;
     if (trial && isFollowing(trial, request)) return;
     if (isProbe(event)) return;
@@ -344,6 +358,7 @@ class Examiner implements Drill {
     const isLate = trial === this.#last;
     const { isBroken } = FAULTS[trial.fault];
     let cause: DrillCause | null = null;
+    if (isBroken && !isPut(request)) return;
     if (isBroken) {
       const rationale = `there was no key, and yet this came: ${quote(request)}`;
       const isNone = trial.isBlank || NO_KEY_REGEXP.test(requestLine(request));
@@ -364,6 +379,7 @@ class Examiner implements Drill {
     const result = this.#results.at(-1)!;
     const isInTime = this.#clock - start < this.#times.timeout;
     if (FAULTS[fault].isBroken ? !result.passed : !isMissing || cause !== null || !isInTime) return;
+    result.events.push(...this.#events);
     Object.assign(result, { passed: cause === null, cause });
     this.#call(this.#options.onResult, result);
   }
@@ -383,7 +399,7 @@ class Examiner implements Drill {
       this.#end({ rationale, help });
     } else if (isLong || isQuiet) this.#endWithoutPut();
     else if (trial.open.size > 0 && this.#clock - (this.#stopped ?? Infinity) >= quiet) {
-      this.#isOver.resolve(); // without a verdict
+      this.#finish(); // without a verdict
     }
   }
 
@@ -425,11 +441,17 @@ class Examiner implements Drill {
     this.#last = this.#trial;
     this.#trial = undefined;
     this.#events = [];
+    this.#size = 0;
     this.#call(this.#options.onResult, result);
     const next = this.#faults[this.#results.length];
-    if (next === undefined || this.#stopped !== undefined) return this.#isOver.resolve();
+    if (next === undefined || this.#stopped !== undefined) return this.#finish();
     this.#server.fault = next;
     this.#call(this.#options.onWaiting, next);
+  }
+
+  #finish(): void {
+    this.#isOver = true;
+    this.#ended.resolve();
   }
 
   /** What a callback throws is not the drill's problem. */
@@ -444,7 +466,7 @@ class Examiner implements Drill {
 
 /** Tells whether a client goes where the fault `redirect` has sent it. */
 function isFollowing({ fault }: Trial, request: Uint8Array): boolean {
-  return fault === "redirect" && / \S*\/moved\//.test(requestLine(request));
+  return fault === "redirect" && / (?:http:\/\/[^/ ]+)?\/moved\/ /.test(requestLine(request));
 }
 
 /** Tells whether a request is that of a browser, or of who looks whether the server is there. */

@@ -8,7 +8,7 @@ import {
   assertThrows,
 } from "@std/assert";
 import { type DrillOptions, type DrillResult, startDrill } from "./drill.ts";
-import { doKey, doPut, KeyClient, KeyClientError, type KeyClientOptions } from "./key_client.ts";
+import { doKey, doPut, KeyClient, KeyClientError } from "./key_client.ts";
 import { type FaultName, FAULTS, type KeyServerEvent, startKeyServer } from "./key_server.ts";
 
 const NAMES = Object.keys(FAULTS) as FaultName[];
@@ -330,6 +330,13 @@ const BROKEN_RULES: [
     null,
   ],
   [
+    "fails for a PUT that only looks like one that follows",
+    "redirect",
+    (port) => talk(port, request("PUT /key/Ada//moved/")),
+    /yet this came/,
+  ],
+  ["passes a GET", "status-405", (port) => talk(port, request("GET /user/Ada/")), null],
+  [
     "fails for a PUT after a redirect",
     "redirect",
     (port) => talk(port, PUT_REQUEST),
@@ -439,6 +446,8 @@ Deno.test("startDrill() takes a late PUT into account, up to the next KEY", asyn
   await talk(drill.port, PUT_REQUEST);
   await talk(drill.port, PUT_REQUEST);
   assertEquals(verdicts(drill.seen), ["✔ no-length", "✔ status-404", "✘ status-404"]);
+  const isPut = (event: KeyServerEvent) => event.type === "request" && event.method === "PUT";
+  assertEquals(drill.seen.map(({ events }) => events.some(isPut)), [true, false, true]);
   await talk(drill.port, KEY_REQUEST);
   await talk(drill.port, PUT_REQUEST);
   await pass(drill.port);
@@ -527,15 +536,17 @@ Deno.test("startDrill() says of a PUT without an end that it has none", async ()
 });
 
 Deno.test("startDrill() waits for a client to give up, and lets go of one that does not", async () => {
-  await using drill = drillOf({ faults: ["no-length", "silent", "silent"], patience: 400 });
+  await using drill = drillOf({ faults: ["no-length", "silent", "silent"], patience: 600 });
   await pass(drill.port);
-  (await open(drill.port, KEEPING_REQUEST)).close();
+  const client = await open(drill.port, KEEPING_REQUEST);
+  await delay(300);
+  client.close();
   while (drill.seen.length < 2) await delay(20);
   assertEquals(await talk(drill.port, KEY_REQUEST), ""); // it ends, after all
   const [, patient, endless] = await drill.finished;
   assertEquals(patient.passed, true);
   assertEquals(endless.cause, {
-    rationale: "your client has not given up: it still holds its connection after 0.4 s",
+    rationale: "your client has not given up: it still holds its connection after 0.6 s",
     help: FAULTS["silent"].help,
   });
 });
@@ -623,6 +634,32 @@ Deno.test("startDrill() takes a right key that comes too late for none", async (
   await delay(400);
   await talk(drill.port, request(`PUT /key/Ada/${key}/`));
   assertEquals(verdicts(await drill.stop()), ["✘ no-length"]);
+});
+
+Deno.test("startDrill() ends with the last verdict, whatever comes then", async () => {
+  await using drill = drillOf({ faults: ["status-404"] });
+  using first = await open(drill.port, KEEPING_REQUEST);
+  await first.read(new Uint8Array(1000));
+  using second = await Deno.connect({ port: drill.port });
+  const wire = new TextEncoder();
+  await Promise.all([
+    first.write(wire.encode(request("PUT /key/Ada/None/"))),
+    second.write(wire.encode(request("KEY /user/Ada"))),
+  ]);
+  assertEquals(verdicts(await drill.finished), ["✘ status-404"]);
+});
+
+Deno.test("startDrill() keeps of a client that never stops only so much", async () => {
+  await using drill = drillOf({ faults: ["keep-open", "no-length"], timeout: 60_000 });
+  using conn = await open(drill.port, KEEPING_REQUEST.repeat(600));
+  const response = new Response(conn.readable).text(); // so that it does not get stuck
+  const count = () => drill.events.filter(({ type }) => type === "answer").length;
+  while (count() < 600) await delay(20);
+  await talk(drill.port, KEY_REQUEST);
+  const [{ events }] = await drill.stop();
+  assertEquals(events.length, 1000);
+  assertEquals(events.slice(0, 2).map(({ type }) => type), ["connected", "request"]);
+  await response.catch(() => {});
 });
 
 Deno.test("startDrill() says what to do about what is wrong, not about the fault", async () => {

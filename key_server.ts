@@ -182,7 +182,8 @@ export interface KeyServer extends AsyncDisposable {
   /**
    * What is wrong with the answers from now on. As long as they are set, `keep-open` and `silent`
    * keep connections open, and so does any that is broken, after its end, until the client closes.
-   * `reset` needs other sockets: it can be set only where the server was started with it.
+   * `reset` needs other sockets: it can be set only where the server was started with it, else that
+   * is a `TypeError`, as an unknown name is.
    */
   fault: FaultName | undefined;
   /** Answers what is in flight and ends, within a second, whatever clients do. */
@@ -223,8 +224,9 @@ export function startKeyServer(options: KeyServerOptions = {}): KeyServer {
 const UNFINISHED_FACTOR = 15; // idle timeouts until a request that is not whole gets a 400
 const SHUTDOWN_TIME = 500; // ms that shutdown waits for answers in flight
 const MAX_DRAINED = 1_048_576; // bytes that are read after the last answer
+const HALF_CLOSE_TIME = 200; // ms within which nobody gives up waiting for an answer
 const MAX_USERS = 10_000;
-const MAX_RESETTABLE = 200; // connections
+const MAX_RESETTABLE = 50; // connections, beyond which idle ones are closed
 
 class Server implements KeyServer {
   readonly addr: Deno.NetAddr;
@@ -412,10 +414,16 @@ class Connection {
         await this.#receive(count);
       } else {
         this.#endedBy = "client";
+        if (this.#state === "idle" && this.#isHalfClosed()) return;
         if (this.#state === "idle") return this.close("client");
         await this.#endRequest(); // nothing more will come, but an answer may be awaited
       }
     }
+  }
+
+  /** Tells whether a client that gets no answer may still wait for one, but has ended its half. */
+  #isHalfClosed(): boolean {
+    return this.server.fault === "silent" && performance.now() - this.since < HALF_CLOSE_TIME;
   }
 
   #break(): void {
@@ -441,7 +449,7 @@ class Connection {
       const { length } = ENCODER.encode(this.#lastMessage);
       const about = { seconds: idleTimeout / 1000, length };
       this.#isIdled = true;
-      this.#say(remarkOf("idle", 0, 0, "", about), this.#lastRequest);
+      this.#say(remarkOf("idle", 0, 0, this.#lastFault, about), this.#lastRequest);
       this.#finish();
     } else if (this.#state === "draining") {
       // Where there is no key, whether the client sees the end is what is to be seen.
@@ -522,6 +530,8 @@ class Connection {
     this.#isFull = this.#received === this.#bytes.length;
     if (this.#request.read(this.#bytes.subarray(0, this.#received))) await this.#answer();
     if (this.#state !== "reading" || !this.#request.expectsContinue || this.#isContinued) return;
+    const { fault } = this.server;
+    if (fault && FAULTS[fault].isBroken) return; // or it would not be silence, say; the body will come
     this.#isContinued = true;
     if (!this.#request.error) return await this.#continue();
     this.#request.refuse(this.#bytes.subarray(0, this.#received)); // and spare it its body
@@ -575,12 +585,11 @@ class Connection {
       this.#isFull = false;
       this.#said.clear();
     } while (
-      !isLast && taken < this.#received && this.server.fault === undefined &&
+      !isLast && taken < this.#received && this.#lastFault === undefined &&
       this.#request.read(this.#bytes.subarray(taken, this.#received))
     );
     this.#bytes.copyWithin(0, taken, this.#received);
     this.#received -= taken;
-    if (this.#lastFault === "reset") return this.close("server");
     if (!await this.#deliver(deliveries)) return;
     if (isLast || this.server.isClosing) {
       this.#sayIfLate(this.#bytes.subarray(0, this.#received));
@@ -620,12 +629,17 @@ class Connection {
     return delivery;
   }
 
-  /** Gives `false` if the client is gone. */
+  /** Delivers answers, of which the last may have a fault. Gives `false` if the connection is over. */
   async #deliver(deliveries: Delivery[]): Promise<boolean> {
-    if (deliveries.length > 1) {
-      return await this.#write(concat(deliveries.flatMap(({ parts }) => parts)));
+    const faulty = this.#lastFault === undefined ? undefined : deliveries.pop();
+    const plain = deliveries.flatMap(({ parts }) => parts);
+    if (plain.length > 0 && !await this.#write(concat(plain))) return false;
+    if (faulty === undefined) return true;
+    if (this.#lastFault === "reset") {
+      this.close("server");
+      return false;
     }
-    const [{ parts, delay, pause }] = deliveries;
+    const { parts, delay, pause } = faulty;
     for (const [at, part] of parts.entries()) {
       const time = at === 0 ? delay : pause;
       if (time > 0) await this.#pause(time);
@@ -1121,7 +1135,7 @@ function checkFault(name: FaultName | undefined): FaultName | undefined {
 /**
  * Takes the place of a listener with sockets of Node's: those of Deno end their half of a connection
  * before they close it, so that a client sees its proper end where it should see a reset. They are
- * not for everybody, as without a word they accept nobody any more once descriptors were used up.
+ * not for everybody: once descriptors were used up, they accept nobody any more, without a word.
  */
 class ResettingListener implements Listener {
   readonly addr: Deno.NetAddr;
@@ -1140,6 +1154,7 @@ class ResettingListener implements Listener {
       this.#next = undefined;
     });
     this.#server.on("error", () => {}); // some client could not be let in
+    this.#server.maxConnections = 2 * MAX_RESETTABLE;
     // listen() with an address begins only later, and who connects at once would be refused.
     const { TCP, constants } = process.binding("tcp_wrap");
     const handle = new TCP(constants.SERVER);

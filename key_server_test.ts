@@ -1202,6 +1202,7 @@ Deno.test("startKeyServer() sees a client go that gets no answer", async () => {
   const client = await Client.to(server);
   await client.send(KEY_REQUEST);
   await server.event("answer");
+  await delay(300); // who closes at once may only have ended its half
   client.close();
   assertEquals((await server.event("closed")).by, "client");
 });
@@ -1287,6 +1288,56 @@ Deno.test("startKeyServer() knows the fault of a KEY as late as onEvent sets it"
   await server.shutdown();
 });
 
+Deno.test("startKeyServer() gives a fault that comes between requests in one write to the second alone", async () => {
+  for (const fault of ["drip", "reset"] as const) {
+    let count = 0;
+    const server: KeyServer = startKeyServer({
+      port: 0,
+      fault: "reset",
+      onEvent(event) {
+        if (event.type === "request") server.fault = ++count === 1 ? undefined : fault;
+      },
+    });
+    server.fault = undefined;
+    const { chunks, wire, end } = await capture(server, KEY_REQUEST + CLOSING_REQUEST);
+    assertMatch(chunks[0], /\r\n\r\n[\da-f]{128}H?$/); // by itself, but for a first byte
+    assertEquals(chunks.length > 100, fault === "drip");
+    assertEquals(wire.match(/HTTP\/1\.1 200 OK/g)?.length, fault === "drip" ? 2 : 1);
+    assertEquals(end, fault === "drip" ? "end" : "ECONNRESET");
+    await server.shutdown();
+  }
+});
+
+Deno.test("startKeyServer() sends no 100 before a broken answer", async () => {
+  const request = CLOSING_REQUEST.replace(
+    "\r\n\r\n",
+    "\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n",
+  );
+  for (
+    const [fault, start] of [["empty", ""], ["garbage", "?!"], ["drip", "HTTP/1.1 100"]] as const
+  ) {
+    await using server = listen({ fault });
+    using client = await Client.to(server);
+    await client.send(request);
+    await delay(30);
+    await client.send("abc");
+    const response = await client.read();
+    assertEquals(response.slice(0, start.length || 1), start);
+  }
+});
+
+Deno.test("startKeyServer() with the fault silent is so to a client that has ended its half", async () => {
+  await using server = listen({ idleTimeout: 20, fault: "silent" });
+  using client = await Client.to(server);
+  await client.send(KEY_REQUEST);
+  await client.conn.closeWrite();
+  await server.event("answer");
+  await delay(100);
+  assertEquals(server.events.some(({ type }) => type === "closed"), false);
+  server.fault = "split";
+  assertEquals(await client.read(), "");
+});
+
 Deno.test("startKeyServer() refuses a fault that there is none of", async () => {
   const wrong = "drop" as FaultName;
   const port = 0;
@@ -1316,9 +1367,9 @@ Deno.test("startKeyServer() with the fault reset listens as one without does", a
 Deno.test("startKeyServer() with the fault reset serves others beside many idle connections", async () => {
   await using server = listen({ fault: "reset" });
   const idle: Client[] = [];
-  for (let n = 0; n < 260; n++) idle.push(await Client.to(server));
+  for (let n = 0; n < 60; n++) idle.push(await Client.to(server));
   await delay(150);
-  for (let n = 0; n < 20; n++) idle.push(await Client.to(server));
+  for (let n = 0; n < 60; n++) idle.push(await Client.to(server));
   await server.event("remark", ({ remark }) => remark.code === "crowded");
   assertEquals((await capture(server, KEY_REQUEST)).end, "ECONNRESET");
   for (const client of idle) client.close();
@@ -1362,6 +1413,21 @@ Deno.test("startKeyServer() gives up on a client that goes within a faulty answe
       socket.resetAndDestroy();
       assertEquals((await server.event("closed")).by, "client");
     });
+  }
+});
+
+Deno.test("startKeyServer() says of a client that waits where what it gets has its end", async () => {
+  for (
+    const [fault, said] of [
+      ["chunked", "stop reading after the last chunk, `0\\r\\n\\r\\n`, or send"],
+      ["split", "stop reading after Content-Length, 128 bytes of body, or send"],
+    ] as const
+  ) {
+    await using server = listen({ idleTimeout: 20, fault });
+    using client = await Client.to(server);
+    await client.send(KEY_REQUEST);
+    const { remark } = await server.event("remark");
+    assertStringIncludes(remark.message, said);
   }
 });
 

@@ -279,7 +279,8 @@ async function parseFault(name: string | undefined): Promise<FaultName | undefin
   if (name === undefined) return undefined;
   const { FAULTS } = await import("./key_server.ts");
   if (Object.hasOwn(FAULTS, name)) return name as FaultName;
-  const hint = suggest(name.toLowerCase(), [...Object.keys(FAULTS), "list"]);
+  const names = [...Object.keys(FAULTS), "list"];
+  const hint = names.find((other) => other.includes(name)) ?? suggest(name.toLowerCase(), names);
   const cure = hint ? `did you mean ${hint}?` : "--fault list tells which there are";
   throw new UsageError(`Unknown fault ${JSON.stringify(name)}, ${cure}`);
 }
@@ -597,7 +598,7 @@ function logger(
         const fault = event.fault ? ` (${event.fault})` : "";
         const color = status < 400 && status > 0 ? 32 : 31;
         text = `${head(event)}${check.requestLine(request)}  ${paint(color, outcome)}${fault}\n`;
-        const { reads, remarks } = requests.get(event.connection)!;
+        const { reads, remarks } = requests.get(event.connection) ?? { reads: 0, remarks: [] };
         if (isVerbose) {
           const pieces = reads === 1 ? "in one read" : `in ${reads} reads`;
           text += `${wireLines(">", request)}   (${request.length} bytes, ${pieces})\n`;
@@ -823,25 +824,37 @@ async function drill({ host, port, json, verbose }: Flags, io: MainIo): Promise<
   const { startDrill } = await import("./drill.ts");
   const { FAULTS } = await import("./key_server.ts");
   check = await import("./request_check.ts");
-  const out = new Log(io.stdout, () => "");
-  const log = new Log(io.stderr, () => "");
-  const isLive = io.stdout.isTerminal() && !json && !verbose; // else something may come in between
-  const marks = out.isColored ? ["\x1b[31m✘\x1b[0m", "\x1b[32m✔\x1b[0m"] : ["✘", "✔"];
+  const isTerminal = io.stdout.isTerminal();
+  const isLive = isTerminal && !json && !verbose; // else something may come in between
+  const [bad, good] = isTerminal && !Deno.noColor
+    ? ["\x1b[31m✘\x1b[0m", "\x1b[32m✔\x1b[0m"]
+    : ["✘", "✔"];
+  const stop = () => void drill?.stop();
+  let failure: unknown; // of standard output: then nobody wants to know the rest
+  const put = (text: string) => {
+    try {
+      if (failure === undefined) print(io.stdout, text);
+    } catch (error) {
+      failure = error;
+      stop();
+      stop();
+    }
+  };
   const names = Object.keys(FAULTS) as FaultName[];
   const line = (name: FaultName) => `${name.padEnd(11)} ${FAULTS[name].description}`;
   const erase = isLive ? "\r\x1b[K" : "";
   let count = 0;
   let pending: DrillResult | undefined = undefined; // a late PUT may still change it
   const printPending = () => {
-    if (pending) out.print(resultLine(pending, FAULTS[pending.fault]));
+    if (pending) put(resultLine(pending, FAULTS[pending.fault]));
     pending = undefined;
   };
   const onWaiting = (name: FaultName) => {
-    if (isLive) out.print(`? ${line(name)}`);
+    if (isLive) put(`? ${line(name)}`);
   };
   const onBegun = (name: FaultName) => {
     printPending();
-    if (isLive) out.print(`${erase}… ${line(name)}`);
+    if (isLive) put(`${erase}… ${line(name)}`);
   };
   let last: DrillCause | null = null;
   const onResult = (result: DrillResult) => {
@@ -849,7 +862,7 @@ async function drill({ host, port, json, verbose }: Flags, io: MainIo): Promise<
     const { fault, passed, cause } = result;
     const isLate = names.indexOf(fault) < count;
     if (!isLate) count++;
-    let text = `${erase}${marks[Number(passed)]} ${line(fault)}`;
+    let text = `${erase}${passed ? good : bad} ${line(fault)}`;
     text += isLate ? " (a PUT came late)\n" : "\n";
     for (const [name, part] of [["cause", "rationale"], ["cure", "help"]] as const) {
       if (cause) {
@@ -857,9 +870,10 @@ async function drill({ host, port, json, verbose }: Flags, io: MainIo): Promise<
       }
     }
     last = cause ?? last;
-    out.print(text);
+    put(text);
     if (isLate) onWaiting(names[count]);
   };
+  const log = new Log(io.stderr, (count) => `(${count} entries were not read in time)\n`);
   const onEvent = verbose ? logger(log, true) : undefined;
   const start = () => startDrill({ hostname: host, port, onWaiting, onBegun, onResult, onEvent });
   const drill = listen(start, { host, port, json }, io);
@@ -867,8 +881,11 @@ async function drill({ host, port, json, verbose }: Flags, io: MainIo): Promise<
   const { hostname, port: actualPort } = drill.addr;
   const where = authority(hostname, actualPort);
   const total = names.length;
-  complain(io, `drill on ${where}: run your client ${total} times, Ctrl-C ends it`);
-  const stop = () => void drill.stop();
+  try {
+    complain(io, `drill on ${where}: run your client ${total} times, Ctrl-C ends it`);
+  } catch {
+    // A standard error that nobody reads costs no verdict.
+  }
   const signals: Deno.Signal[] = Deno.build.os === "windows" ? ["SIGINT"] : ["SIGINT", "SIGTERM"];
   for (const signal of signals) Deno.addSignalListener(signal, stop);
   io.signal?.addEventListener("abort", stop, { once: true });
@@ -879,20 +896,25 @@ async function drill({ host, port, json, verbose }: Flags, io: MainIo): Promise<
   const missing = total - results.length;
   if (json) {
     printPending();
-    await out.end(jsonLine({ passed, failed, missing }));
+    put(jsonLine({ passed, failed, missing }));
   } else {
     const rows = results.map(({ fault, passed }) =>
-      `${marks[Number(passed)]} ${fault.padEnd(11)} ${FAULTS[fault].good}\n`
+      `${passed ? good : bad} ${fault.padEnd(11)} ${FAULTS[fault].good}\n`
     );
     let text = erase;
     if (rows.length > 0) text += `\n  ${"drill".padEnd(11)} a good client\n${rows.join("")}`;
     text += `${passed} of ${total} passed${missing > 0 ? `, ${missing} not tried` : ""}\n`;
     const flaw = results.find((result) => !result.passed);
     if (flaw) text += `to try a fault by itself: --serve --fault ${flaw.fault}\n`;
-    await out.end(text);
+    put(text);
   }
   for (const signal of signals) Deno.removeSignalListener(signal, stop); // not before all is said
   io.signal?.removeEventListener("abort", stop);
+  if (failure instanceof Deno.errors.BrokenPipe) throw failure;
+  if (failure !== undefined) {
+    complain(io, `Cannot write to standard output: ${failure}`);
+    return 1;
+  }
   return missing > 0 ? 130 : failed > 0 ? 1 : 0;
 }
 

@@ -461,6 +461,7 @@ const USAGE: [args: string[], message: string][] = [
   [["--serve", "--fault", "DRIP"], 'Unknown fault "DRIP", did you mean drip?'],
   [["--serve", "--fault", "status404"], 'Unknown fault "status404", did you mean status-404?'],
   [["--serve", "--fault", "lits"], 'Unknown fault "lits", did you mean list?'],
+  [["--serve", "--fault", "404"], 'Unknown fault "404", did you mean status-404?'],
   [["--serve", "--fault", "xyz"], 'Unknown fault "xyz", --fault list tells which there are'],
   [["--serve", "--fault", "toString"], 'Unknown fault "toString", --fault list tells'],
   [["--serve", "--fault"], "Option --fault needs a value"],
@@ -1035,7 +1036,7 @@ Deno.test("main() --serve --fault says where there is no answer, or another one"
     assertStringIncludes(timeless(stderr), `TIME PEER  KEY /user/Ada/ HTTP/1.1  ${outcome}\n`);
     assertEquals(stderr.includes("   < "), fault !== "empty");
     assertEquals(stderr.includes("error:"), false);
-    assertMatch(stderr, /\nAda   127\.0\.0\.1      1         0       0\n$/);
+    assertEquals(stderr.endsWith("\nAda   127.0.0.1      1         0       0\n"), true);
   }
   await using server = await serving(["--fault", "empty", "--json"]);
   await send(server.port, "KEY /user/Ada/ HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -1107,7 +1108,7 @@ Deno.test("main() --drill tells a good client by exit status 0, and a flawed one
       assertEquals(description, `${fault.description}: a good client ${fault.good}`);
       assertEquals(passed, at < 8);
       assertEquals(rest, {});
-      assertMatch(timeless(log[0]), /^TIME PEER  KEY \/user\/User1\/ HTTP\/1\.1  /);
+      assertMatch(timeless(log[0]), /^TIME PEER {2}KEY \/user\/User1\/ HTTP\/1\.1 {2}/);
       if (passed) assertEquals(cause, null);
       else {
         const rationale = "there was no key, and yet this came: PUT /key/User1/None/ HTTP/1.1";
@@ -1171,6 +1172,83 @@ Deno.test("main() --drill --verbose shows the wire", async () => {
     timeless(stderr),
     "TIME PEER  KEY /user/User1/ HTTP/1.1  200 (slow)\n   > KEY ",
   );
+});
+
+Deno.test("main() --drill tells by its exit status that standard output has failed", async () => {
+  for (
+    const [error, exit, message] of [
+      [new Deno.errors.BrokenPipe(), 141, ""],
+      [
+        new Error("disk full"),
+        1,
+        "key_client: Cannot write to standard output: Error: disk full\n",
+      ],
+    ] as const
+  ) {
+    const said: string[] = [];
+    const io: MainIo = {
+      stdin: Deno.stdin,
+      stdout: {
+        isTerminal: () => false,
+        writeSync() {
+          throw error;
+        },
+      },
+      stderr: {
+        isTerminal: () => false,
+        writeSync(p) {
+          said.push(decoder.decode(p));
+          return p.length;
+        },
+      },
+    };
+    const running = main(["--drill", "--port", "0"], io);
+    while (said.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    const port = Number(/127\.0\.0\.1:(\d+)/.exec(said[0])![1]);
+    await doKey({ port, timeout: 100 });
+    assertEquals(await running, exit); // with the first verdict
+    assertEquals(said.slice(1).join(""), message);
+  }
+});
+
+Deno.test("main() --drill needs no standard error", async () => {
+  const abort = new AbortController();
+  const io: MainIo = {
+    stdin: Deno.stdin,
+    stdout: { isTerminal: () => false, writeSync: (p) => p.length },
+    stderr: {
+      isTerminal: () => false,
+      writeSync() {
+        abort.abort();
+        throw new Error("disk full");
+      },
+    },
+    signal: abort.signal,
+  };
+  assertEquals(await main(["--drill", "--port", "0"], io), 130);
+});
+
+Deno.test("main() --drill corrects itself when a PUT comes late", async () => {
+  const { port, running, stop } = await drilling([], { terminal: true });
+  const key = await doKey({ port }); // in a process of its own, say
+  await new Promise((resolve) => setTimeout(resolve, 2300));
+  await doPut(key!, { port });
+  stop();
+  const { stdout } = await running;
+  const lines = stdout.replaceAll("\x1b[31m", "").replaceAll("\x1b[32m", "")
+    .replaceAll("\x1b[0m", "").replaceAll("\r\x1b[K", "\n").split("\n");
+  const slow = `slow        ${FAULTS["slow"].description}`;
+  const drip = `drip        ${FAULTS["drip"].description}`;
+  assertEquals(lines.filter((line) => /^[^ ] /.test(line)), [
+    `? ${slow}`,
+    `… ${slow}`,
+    `✘ ${slow}`,
+    `? ${drip}`,
+    `✔ ${slow} (a PUT came late)`,
+    `? ${drip}`,
+    `✔ slow        ${FAULTS["slow"].good}`,
+    "1 of 20 passed, 19 not tried",
+  ]);
 });
 
 Deno.test("main() --drill says in one line that it cannot listen", async () => {

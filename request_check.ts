@@ -493,7 +493,7 @@ export const RULES: Record<Part, Rule[]> = {
       (_, { length }) => `${octets(length)} of body, which this server ignores: user id and key stand in the path`],
     // Of the connection, by who has it.
     ["idle", "note", null,
-      (_, { seconds, length }) => `idle for ${seconds} s after the whole answer, so closed; if your client was still waiting: stop reading after Content-Length, ${length} bytes of body, or send \`Connection: close\`; if it has another request: make a new connection`],
+      (found, { seconds, length }) => `idle for ${seconds} s after the whole answer, so closed; if your client was still waiting: stop reading after ${found === "chunked" ? "the last chunk, `0\\r\\n\\r\\n`" : `Content-Length, ${length} bytes of body`}, or send \`Connection: close\`; if it has another request: make a new connection`],
     ["still-open", "note", null,
       "the whole answer was sent and the connection ended, and the client has not closed its end since: `recv()` gives b'' when there is no more, leave the loop then (`if not data: break`)"],
     ["reset", "note", null,
