@@ -1444,18 +1444,16 @@ Deno.test("startKeyServer() notices at once that nobody waits for a late answer"
 });
 
 Deno.test("startKeyServer() hears what comes while it holds an answer back", async () => {
-  for (const fault of ["split", "drip"] as const) {
-    await withBothSockets(fault, async (server) => {
-      using client = await Client.to(server);
-      await client.send(KEY_REQUEST);
-      await server.event("answer");
-      await client.send(KEY_REQUEST.slice(0, 10));
-      await delay(20);
-      await client.send(KEY_REQUEST.slice(10) + CLOSING_REQUEST);
-      assertEquals((await client.read()).match(/HTTP\/1\.1 200 OK/g)?.length, 3);
-      assertEquals(server.remarks(), []);
-    });
-  }
+  await withBothSockets("split", async (server) => {
+    using client = await Client.to(server);
+    await client.send(KEY_REQUEST);
+    await server.event("answer");
+    await client.send(KEY_REQUEST.slice(0, 10));
+    await delay(20);
+    await client.send(KEY_REQUEST.slice(10) + CLOSING_REQUEST);
+    assertEquals((await client.read()).match(/HTTP\/1\.1 200 OK/g)?.length, 3);
+    assertEquals(server.remarks(), []);
+  });
 });
 
 Deno.test("startKeyServer() holds nothing back from a client that has ended its half", async () => {
