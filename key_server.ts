@@ -570,14 +570,19 @@ class Connection {
   /** Answers the request that has come, and those behind it that are whole as well, in one write. */
   async #answer(): Promise<void> {
     this.#enter("answering");
-    const deliveries: Delivery[] = [];
+    const plain: Uint8Array[] = [];
+    let faulty: Delivery | undefined;
     let taken = 0;
     let isLast: boolean;
     do {
       const bytes = this.#bytes.slice(taken, taken + this.#request.size);
-      const delivery = this.#answerOne(bytes, !this.#request.isPersistent || this.server.isClosing);
-      deliveries.push(delivery);
-      isLast = delivery.isLast;
+      isLast = !this.#request.isPersistent || this.server.isClosing;
+      const answer = this.#answerOne(bytes, isLast);
+      if (answer instanceof Uint8Array) plain.push(answer);
+      else {
+        faulty = answer;
+        isLast = answer.isLast ?? isLast;
+      }
       taken += this.#request.size;
       this.#request = new IncomingRequest();
       this.#isContinued = false;
@@ -585,12 +590,13 @@ class Connection {
       this.#isFull = false;
       this.#said.clear();
     } while (
-      !isLast && taken < this.#received && this.#lastFault === undefined &&
+      !isLast && faulty === undefined && taken < this.#received &&
       this.#request.read(this.#bytes.subarray(taken, this.#received))
     );
     this.#bytes.copyWithin(0, taken, this.#received);
     this.#received -= taken;
-    if (!await this.#deliver(deliveries)) return;
+    if (plain.length > 0 && !await this.#write(concat(plain))) return;
+    if (faulty && !await this.#deliver(faulty)) return;
     if (isLast || this.server.isClosing) {
       this.#sayIfLate(this.#bytes.subarray(0, this.#received));
       return await this.#finish();
@@ -601,45 +607,35 @@ class Connection {
     if (this.#request.read(this.#bytes.subarray(0, this.#received))) await this.#answer();
   }
 
-  #answerOne(bytes: Uint8Array, isLast: boolean): Delivery {
+  /** Gives the answer to the request that has come, or how it is delivered with its fault. */
+  #answerOne(bytes: Uint8Array, isLast: boolean): Uint8Array | Delivery {
     const request = this.#request;
     const { method, userId } = request;
     this.#emit({ type: "request", bytes, reads: this.#reads, method, userId });
     const { fault } = this.server; // which may have been changed just now
     const answer = prepare(decide(request, this.#peer.hostname, this.server.keys), request, isLast);
     for (const remark of request.remarks) this.#say(remark, bytes);
-    const delivery: Delivery = { parts: [], delay: 0, pause: 0, isLast };
-    if (fault === undefined) delivery.parts.push(encode(answer));
-    else Object.assign(delivery, FAULT_TABLE[fault].deliver(answer));
+    const delivery = fault ? FAULT_TABLE[fault].deliver(answer) : encode(answer);
     this.#isSound = !request.isBroken;
     this.#lastMessage = answer.message;
     this.#lastRequest = bytes;
     this.#lastFault = fault;
-    const { status, message } = answer;
-    const { error } = request;
-    const wire = concat(delivery.parts);
-    const about = {
-      status,
-      message,
-      bytes: wire,
-      ...(error && { error }),
-      ...(fault && { fault }),
-    };
-    this.#emit({ type: "answer", ...about, request: bytes, method, userId });
+    if (this.server.onEvent) {
+      const { status, message } = answer;
+      const wire = delivery instanceof Uint8Array ? delivery : concat(delivery.parts);
+      const about = { status, message, bytes: wire, request: bytes, method, userId };
+      const { error } = request;
+      this.#emit({ type: "answer", ...about, ...(error && { error }), ...(fault && { fault }) });
+    }
     return delivery;
   }
 
-  /** Delivers answers, of which the last may have a fault. Gives `false` if the connection is over. */
-  async #deliver(deliveries: Delivery[]): Promise<boolean> {
-    const faulty = this.#lastFault === undefined ? undefined : deliveries.pop();
-    const plain = deliveries.flatMap(({ parts }) => parts);
-    if (plain.length > 0 && !await this.#write(concat(plain))) return false;
-    if (faulty === undefined) return true;
+  /** Gives `false` if the connection is over. */
+  async #deliver({ parts, delay = 0, pause = 0 }: Delivery): Promise<boolean> {
     if (this.#lastFault === "reset") {
       this.close("server");
       return false;
     }
-    const { parts, delay, pause } = faulty;
     for (const [at, part] of parts.entries()) {
       const time = at === 0 ? delay : pause;
       if (time > 0) await this.#pause(time);
@@ -940,19 +936,19 @@ export interface Fault {
   help: string;
 }
 
-/** How an answer goes over the wire. */
+/** How a faulty answer goes over the wire. */
 interface Delivery {
   /** What is written, each part by itself. */
   parts: Uint8Array[];
   /** Milliseconds before the first part. */
-  delay: number;
+  delay?: number;
   /** Milliseconds before each further part. */
-  pause: number;
-  /** Whether the connection ends with it. */
-  isLast: boolean;
+  pause?: number;
+  /** Whether the connection ends with it, whatever was asked for. */
+  isLast?: boolean;
 }
 
-type FaultRow = Fault & { deliver: (answer: Outgoing) => Partial<Delivery> };
+type FaultRow = Fault & { deliver: (answer: Outgoing) => Delivery };
 
 function odd(
   description: string,
@@ -979,37 +975,37 @@ function status(status: number, description: string, message: string): FaultRow 
   );
 }
 
-function whole(answer: Outgoing): Partial<Delivery> {
+function whole(answer: Outgoing): Delivery {
   return { parts: [encode(answer)] };
 }
 
-function replace(answer: Outgoing, status: number, message: string): Partial<Delivery> {
+function replace(answer: Outgoing, status: number, message: string): Delivery {
   answer.status = status;
   setMessage(answer, message);
   return whole(answer);
 }
 
 /** Leaves nothing of an answer but these parts. */
-function instead(answer: Outgoing, parts: Uint8Array[], isLast = true): Partial<Delivery> {
+function instead(answer: Outgoing, parts: Uint8Array[], isLast = true): Delivery {
   answer.status = 0;
   answer.message = "";
   return { parts, isLast };
 }
 
-function toTheClose(answer: Outgoing): Partial<Delivery> {
+function toTheClose(answer: Outgoing): Delivery {
   answer.framing = "";
   answer.isLast = true;
   return { ...whole(answer), isLast: true };
 }
 
 /** RFC 9110 section 5.1: the names of fields are the same in any spelling. */
-function inSmallLetters(answer: Outgoing): Partial<Delivery> {
+function inSmallLetters(answer: Outgoing): Delivery {
   const head = formatHead(answer).replace(/^[\w-]+(?=:)/gm, (name) => name.toLowerCase());
   return { parts: [ENCODER.encode(head + answer.body)] };
 }
 
 /** RFC 9112 section 7.1. An older client than HTTP/1.1 knows no chunks. */
-function inChunks(answer: Outgoing): Partial<Delivery> {
+function inChunks(answer: Outgoing): Delivery {
   if (answer.request.isHttp10) return toTheClose(answer);
   answer.framing = "Transfer-Encoding: chunked\r\n";
   const body = ENCODER.encode(answer.body);
