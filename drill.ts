@@ -269,9 +269,9 @@ class Examiner implements Drill {
     if (event.type === "request" && this.#isNext(event)) { // now: its answer has the next fault
       const isSame = connection === this.#trial!.connection;
       const theirs = isSame ? [] : this.#events.filter((event) => event.connection === connection);
-      this.#events = this.#events.filter((event) => !theirs.includes(event));
+      this.#setEvents(this.#events.filter((event) => !theirs.includes(event)));
       this.#endWithoutPut(true);
-      this.#events = theirs;
+      this.#setEvents(theirs);
     }
     this.#keep(event);
     const trial = this.#trial;
@@ -285,7 +285,9 @@ class Examiner implements Drill {
     switch (event.type) {
       case "remark":
         if (event.remark.code === "late-request") this.#hearLate(event.bytes);
-        else if (trial && event.remark.severity === "error") trial.hint = event.remark.message;
+        else if (trial?.open.has(connection) && event.remark.severity === "error") {
+          trial.hint = event.remark.message;
+        }
         break;
       case "answer":
         if (event.status !== 100 && event.request.length > 0) this.#hearRequest(event);
@@ -293,10 +295,16 @@ class Examiner implements Drill {
   }
 
   #keep(event: KeyServerEvent): void {
-    const size = "bytes" in event ? event.bytes.length : 0;
-    if (this.#events.length >= MAX_EVENTS || this.#size + size > MAX_SIZE) return;
+    const isFull = this.#events.length >= MAX_EVENTS || this.#size + sizeOf(event) > MAX_SIZE;
+    if (isFull && this.#trial) return; // a KEY, which came first, tells more than the thousandth
+    if (isFull) this.#setEvents(this.#events.slice(MAX_EVENTS / 2));
     this.#events.push(event);
-    this.#size += size;
+    this.#size += sizeOf(event);
+  }
+
+  #setEvents(events: KeyServerEvent[]): void {
+    this.#events = events;
+    this.#size = events.reduce((size, event) => size + sizeOf(event), 0);
   }
 
   /** Tells whether a further drill begins with this request, where one is under way. */
@@ -325,7 +333,7 @@ class Examiner implements Drill {
   }
 
   #begin({ connection, userId, time, bytes }: AnswerEvent): void {
-    this.#events = this.#events.filter((event) => event.connection === connection);
+    this.#setEvents(this.#events.filter((event) => event.connection === connection));
     const now = this.#clock;
     this.#trial = {
       fault: this.#faults[this.#results.length],
@@ -411,13 +419,13 @@ class Examiner implements Drill {
       const rationale = "no PUT came, but none has brought a right key back in any drill before";
       return this.#end({ rationale, help: FIRST_HELP });
     }
+    this.#trial!.isMissing = true;
     if (hasLatePut) {
       return this.#end({
         rationale: "the PUT came over a connection that had ended",
         help: LATE_HELP,
       });
     }
-    this.#trial!.isMissing = true;
     const closed = this.#events.find((event): event is ClosedEvent =>
       event.type === "closed" && event.connection === connection
     );
@@ -440,8 +448,7 @@ class Examiner implements Drill {
     this.#results.push(result);
     this.#last = this.#trial;
     this.#trial = undefined;
-    this.#events = [];
-    this.#size = 0;
+    this.#setEvents([]);
     this.#call(this.#options.onResult, result);
     const next = this.#faults[this.#results.length];
     if (next === undefined || this.#stopped !== undefined) return this.#finish();
@@ -462,6 +469,10 @@ class Examiner implements Drill {
       // It is dropped.
     }
   }
+}
+
+function sizeOf(event: KeyServerEvent): number {
+  return "bytes" in event ? event.bytes.length : 0;
 }
 
 /** Tells whether a client goes where the fault `redirect` has sent it. */

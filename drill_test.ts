@@ -552,7 +552,7 @@ Deno.test("startDrill() waits for a client to give up, and lets go of one that d
 });
 
 Deno.test("startDrill() lets a PUT that came over an ended connection be sent once more", async () => {
-  const faults: FaultName[] = ["no-length", "status-404", "status-404"];
+  const faults: FaultName[] = ["no-length", "no-length", "status-404", "status-404"];
   await using drill = drillOf({ faults });
   for (const fault of faults) {
     using conn = await open(drill.port, KEY_REQUEST);
@@ -568,9 +568,20 @@ Deno.test("startDrill() lets a PUT that came over an ended connection be sent on
       event.connection === connection && event.type === "remark" &&
       event.remark.code === "late-request";
     while (!drill.events.some(isLate)) await delay(5);
-    if (fault === "no-length") await talk(drill.port, request(`PUT /key/Ada/${key}/`));
+    if (fault !== "no-length") continue;
+    if (drill.seen.length === 1) { // this one only later
+      while (drill.seen.length < 2) await delay(20);
+      assertEquals(drill.seen[1].cause?.rationale, "the PUT came over a connection that had ended");
+      assertMatch(drill.seen[1].cause!.help, /make a new one for the PUT$/);
+    }
+    await talk(drill.port, request(`PUT /key/Ada/${key}/`));
   }
-  assertEquals(verdicts(await drill.finished), ["✔ no-length", "✘ status-404", "✘ status-404"]);
+  assertEquals(verdicts(await drill.finished), [
+    "✔ no-length",
+    "✔ no-length",
+    "✘ status-404",
+    "✘ status-404",
+  ]);
 });
 
 Deno.test("startDrill() takes no notice of who only looks whether it is there", async () => {
@@ -591,6 +602,23 @@ Deno.test("startDrill() takes no notice of who only looks whether it is there", 
   }, 20);
   assertEquals(verdicts(await drill.finished), ["✔ no-length", "✔ status-404"]);
   clearInterval(probing);
+});
+
+Deno.test("startDrill() says nothing of others to a client", async () => {
+  await using drill = drillOf({ faults: ["no-length", "no-length"], timeout: 500 });
+  for (let n = 0; n < 400; n++) (await Deno.connect({ port: drill.port })).close();
+  await delay(50);
+  using conn = await open(drill.port, KEEPING_REQUEST);
+  (await Deno.connect({ port: drill.port })).close(); // of which there is to say that nothing came
+  const [{ cause, events }] = await Promise.race([
+    drill.finished,
+    delay(700).then(() => drill.stop()),
+  ]);
+  assertMatch(cause!.rationale, /^no PUT came: [^;]*$/);
+  const { connection } = events[0];
+  const own = events.filter((event) => event.connection === connection);
+  assertEquals(own.slice(0, 3).map(({ type }) => type), ["connected", "request", "answer"]);
+  assertEquals(conn.remoteAddr.transport, "tcp");
 });
 
 Deno.test("startDrill() takes a further KEY over one connection for the next client where there is no key", async () => {
