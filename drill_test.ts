@@ -656,6 +656,26 @@ Deno.test("startDrill() takes a right key that comes late for what it is", async
   ]);
 });
 
+Deno.test("startDrill() takes no right key behind a wrong one", async () => {
+  await using drill = drillOf({ faults: ["no-length", "no-length"] });
+  const [, key] = /\r\n\r\n([\da-f]{128})$/.exec(await talk(drill.port, KEY_REQUEST))!;
+  await talk(drill.port, PUT_REQUEST);
+  await talk(drill.port, request(`PUT /key/Ada/${key}/`));
+  assertEquals(verdicts(await drill.stop()), ["✘ no-length"]);
+});
+
+Deno.test("startDrill() takes no 100 for the answer to a PUT", async () => {
+  await using drill = drillOf({ faults: ["no-length"] });
+  await talk(drill.port, KEY_REQUEST);
+  using conn = await open(
+    drill.port,
+    PUT_REQUEST.replace(/\r\n\r\n$/, "\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n"),
+  );
+  await conn.read(new Uint8Array(100)); // the 100
+  await conn.write(new TextEncoder().encode("abc"));
+  assertEquals(verdicts(await drill.finished), ["✘ no-length"]);
+});
+
 Deno.test("startDrill() takes a right key that comes too late for none", async () => {
   await using drill = drillOf({ faults: ["no-length", "no-length"], timeout: 200 });
   const [, key] = /\r\n\r\n([\da-f]{128})$/.exec(await talk(drill.port, KEY_REQUEST))!;
@@ -691,7 +711,16 @@ Deno.test("startDrill() keeps of a client that never stops only so much", async 
 });
 
 Deno.test("startDrill() says what to do about what is wrong, not about the fault", async () => {
-  const faults: FaultName[] = ["drip", "drip", "no-length", "split", "status-404", "empty"];
+  const faults: FaultName[] = [
+    "drip",
+    "drip",
+    "no-length",
+    "split",
+    "status-404",
+    "empty",
+    "status-404",
+    "not-a-key",
+  ];
   await using drill = drillOf({ faults });
   await talk(drill.port, KEY_REQUEST);
   await talk(drill.port, PUT_REQUEST); // refused, and there was no right one so far
@@ -702,13 +731,16 @@ Deno.test("startDrill() says what to do about what is wrong, not about the fault
   await talk(drill.port, request("PUT /key/Ada/None/"));
   await talk(drill.port, KEY_REQUEST);
   await talk(drill.port, PUT_REQUEST);
+  await talk(drill.port, KEY_REQUEST);
+  await talk(drill.port, request("PUT /key/Ada/null/"));
+  await talk(drill.port, KEY_REQUEST);
+  await talk(drill.port, request("PUT /key/Ada//"));
   const helps = (await drill.finished).map(({ cause }) => cause?.help ?? "");
   assertMatch(helps[0], /^this has nothing to do with the fault/);
   assertMatch(helps[1], /^this has nothing to do with the fault/);
   assertEquals(helps[2], "");
   assertEquals(helps[3], FAULTS["split"].help);
-  assertMatch(helps[4], /^send PUT only if there is a key/);
-  assertMatch(helps[5], /^send PUT only if there is a key/);
+  for (const help of helps.slice(4)) assertMatch(help, /^send PUT only if there is a key/);
 });
 
 Deno.test("startDrill() fails a client that does not see the end of its connection", async () => {
