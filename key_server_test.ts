@@ -1137,6 +1137,7 @@ for (const [fault, [pattern, end, status]] of Object.entries(FAULT_WIRES)) {
     assertEquals(response.end, end);
     const answer = await server.event("answer");
     assertEquals([answer.status, answer.fault, answer.error], [status, fault, undefined]);
+    assertEquals(answer.message === "", status === 0);
     assertEquals(text(answer.bytes), response.wire);
     if (fault === "slow") assertGreater(response.time - answer.time, 1900); // two clocks may differ
     else if (fault === "split" || fault === "interim") {
@@ -1362,6 +1363,13 @@ Deno.test("startKeyServer() with the fault reset listens as one without does", a
   await using third = startKeyServer({ port: again.addr.port, fault: "reset" });
   third.fault = "chunked";
   assertEquals(statusOf(await talk(third, CLOSING_REQUEST)), 200);
+});
+
+Deno.test("startKeyServer() with the fault reset accepts all who come at once", async () => {
+  await using server = listen({ fault: "reset" });
+  const captures = Array.from({ length: 30 }, () => capture(server, KEY_REQUEST));
+  for (const { end } of await Promise.all(captures)) assertEquals(end, "ECONNRESET");
+  assertEquals(server.events.filter(({ type }) => type === "answer").length, 30);
 });
 
 Deno.test("startKeyServer() with the fault reset serves others beside many idle connections", async () => {
