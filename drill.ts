@@ -416,7 +416,8 @@ class Examiner implements Drill {
     const { isBroken, help } = FAULTS[fault];
     if (isBroken && this.#isProven) return this.#end(null);
     if (isBroken) {
-      const rationale = "no PUT came, but none has brought a right key back in any drill before";
+      const rationale =
+        "not counted: your client has brought no right key back so far, so that no PUT came here proves nothing";
       return this.#end({ rationale, help: FIRST_HELP });
     }
     this.#trial!.isMissing = true;

@@ -1037,7 +1037,7 @@ const GIBBERISH = "?!$%&/()=+*~#<>|".repeat(8);
 // deno-fmt-ignore
 const FAULT_TABLE: Record<FaultName, FaultRow> = {
   "slow": odd("every answer comes 2 s late", "waits for it",
-    "wait longer: 10 s is a usual time-out, in Python `socket.settimeout(10)`",
+    "wait longer: 10 s is a usual time-out, in Python `socket.settimeout(10)`; the answer comes after 2 s, and your PUT is to follow",
     (answer) => ({ ...whole(answer), delay: 2000 })),
   "drip": odd("a byte at a time, each in a segment of its own", "reads on until the answer is whole",
     "a `recv()` brings a part only: call it in a loop until `\\r\\n\\r\\n` has come, and then until the body has as many bytes as Content-Length says",

@@ -1,6 +1,6 @@
 /**
  * The key client's command line: holds the conversation with a key server, or one half of it,
- * shows it on the wire, or plays the server.
+ * shows it on the wire, plays the server, or judges another client.
  *
  * ```sh
  * deno run --allow-net main.ts --help
@@ -474,7 +474,7 @@ function listen<T>(
       : String(error);
     const message = `Cannot listen on ${authority(host, port)}: ${reason}`;
     if (json) print(io.stdout, jsonLine({ event: "error", message }));
-    else complain(io, message);
+    complain(io, message); // also to who looks at the output only when it is over
   }
 }
 
@@ -903,7 +903,7 @@ async function drill({ host, port, json, verbose }: Flags, io: MainIo): Promise<
     );
     let text = erase;
     if (rows.length > 0) text += `\n  ${"drill".padEnd(11)} a good client\n${rows.join("")}`;
-    text += `${passed} of ${total} passed${missing > 0 ? `, ${missing} not tried` : ""}\n`;
+    text += `${passed} of ${total} passed${missing > 0 ? `, ${missing} without a verdict` : ""}\n`;
     const flaw = results.find((result) => !result.passed);
     if (flaw) text += `to try a fault by itself: --serve --fault ${flaw.fault}\n`;
     put(text);
