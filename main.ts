@@ -908,6 +908,7 @@ async function drill({ host, port, json, verbose }: Flags, io: MainIo): Promise<
     if (flaw) text += `to try a fault by itself: --serve --fault ${flaw.fault}\n`;
     put(text);
   }
+  await log.end("");
   for (const signal of signals) Deno.removeSignalListener(signal, stop); // not before all is said
   io.signal?.removeEventListener("abort", stop);
   if (failure instanceof Deno.errors.BrokenPipe) throw failure;

@@ -1212,6 +1212,36 @@ Deno.test("main() --drill tells by its exit status that standard output has fail
   }
 });
 
+Deno.test("main() --drill --verbose ends when its log is written", async () => {
+  const abort = new AbortController();
+  let said = "";
+  const io: MainIo = {
+    stdin: Deno.stdin,
+    stdout: { isTerminal: () => false, writeSync: (p) => p.length },
+    stderr: {
+      isTerminal: () => false,
+      writeSync(p) {
+        said += decoder.decode(p);
+        return p.length;
+      },
+      async write(p) {
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        said += decoder.decode(p);
+        return p.length;
+      },
+    },
+    signal: abort.signal,
+  };
+  const running = main(["--drill", "--port", "0", "-v"], io);
+  while (said === "") await new Promise((resolve) => setTimeout(resolve, 5));
+  using conn = await Deno.connect({ port: Number(/127\.0\.0\.1:(\d+)/.exec(said)![1]) });
+  while (!said.includes("connected")) await new Promise((resolve) => setTimeout(resolve, 5));
+  abort.abort();
+  assertEquals(await running, 130);
+  assertMatch(said, /closed by the server\n$/);
+  assertEquals(conn.remoteAddr.transport, "tcp");
+});
+
 Deno.test("main() --drill needs no standard error", async () => {
   const abort = new AbortController();
   const io: MainIo = {
