@@ -56,58 +56,65 @@ export interface OutputStream {
   isTerminal(): boolean;
 }
 
-const DEFAULTS = { host: "127.0.0.1", port: "5000", user: "User1", timeout: "10" };
-const VALUE_FLAGS = ["put", "host", "port", "user", "timeout", "fault"];
-const BOOLEAN_FLAGS = [
-  "key",
-  "verbose",
-  "json",
-  "offline",
-  "demo",
-  "serve",
-  "drill",
-  "help",
-  "version",
-];
-const ALIASES: Record<string, string> = {
-  host: "H",
-  port: "p",
-  user: "u",
-  timeout: "t",
-  verbose: "v",
-  help: "h",
-  version: "V",
+interface Flag {
+  letter?: string;
+  /** What its value is called, if it takes one. */
+  value?: string;
+  default?: string;
+  /** What it cannot be combined with. */
+  contradicts?: string[];
+  /** What it means nothing without. */
+  needs?: string;
+  help?: string;
+}
+
+/** All there is to know of each flag. */
+const FLAGS: Record<string, Flag> = {
+  key: { contradicts: ["put"], help: "stages 1 and 2 only: prints the key" },
+  put: { value: "KEY", help: 'stages 3 and 4 only; "-" reads KEY from stdin' },
+  host: { letter: "H", value: "HOST", default: "127.0.0.1" },
+  port: { letter: "p", value: "PORT", default: "5000" },
+  user: { letter: "u", value: "USER_ID", default: "User1" },
+  timeout: {
+    letter: "t",
+    value: "SECONDS",
+    default: "10",
+    help: "for each request, connecting included",
+  },
+  verbose: { letter: "v", help: "shows the conversation on stderr" },
+  json: { help: "prints JSON: an object, or with --serve events" },
+  offline: { contradicts: ["json", "verbose"], help: "prints the request, and sends nothing" },
+  demo: {
+    contradicts: ["key", "put", "host", "port", "offline"],
+    help: "converses with a practice server of its own",
+  },
+  serve: {
+    contradicts: ["key", "put", "user", "timeout", "offline", "demo", "drill"],
+    help: "is the practice server, until Ctrl-C",
+  },
+  fault: { value: "NAME", needs: "serve", help: 'with --serve: in every answer; "list" explains' },
+  drill: {
+    contradicts: ["key", "put", "user", "timeout", "offline", "demo", "fault"],
+    help: "tries your client with one fault after another",
+  },
+  help: { letter: "h" },
+  version: { letter: "V" },
 };
-/** Each flag with those that it cannot be combined with. */
-const CONTRADICTIONS: Record<string, string[]> = {
-  key: ["put"],
-  offline: ["json", "verbose"],
-  demo: ["key", "put", "host", "port", "offline"],
-  serve: ["key", "put", "demo", "user", "timeout", "offline", "drill"],
-  drill: ["key", "put", "demo", "user", "timeout", "offline", "fault"],
-};
+const NAMES = Object.keys(FLAGS);
 
 async function formatHelp(): Promise<string> {
+  const rows = Object.entries(FLAGS).map(([name, { letter, value, help, ...flag }]) => {
+    const names = `${letter ? `-${letter},` : "   "} --${name}${value ? ` ${value}` : ""}`;
+    const about = [help ?? [], flag.default ? `[${flag.default}]` : []].flat().join(" ");
+    return about ? `  ${names.padEnd(30)}${about}\n` : `  ${names}  `;
+  });
   return `key_client ${config.version}: a client for the key server exercise
 1. CLIENT ──▶ SERVER   KEY /user/<user_id>/
 2. CLIENT ◀── SERVER   a key of 128 hex digits
 3. CLIENT ──▶ SERVER   PUT /key/<user_id>/<key_val>/
 4. CLIENT ◀── SERVER   a message
-Usage: key_client [OPTIONS]       all four stages: prints key and message
-      --key                       stages 1 and 2 only: prints the key
-      --put KEY                   stages 3 and 4 only; "-" reads KEY from stdin
-  -H, --host HOST                 [${DEFAULTS.host}]
-  -p, --port PORT                 [${DEFAULTS.port}]
-  -u, --user USER_ID              [${DEFAULTS.user}]
-  -t, --timeout SECONDS           for each request, connecting included [${DEFAULTS.timeout}]
-  -v, --verbose                   shows the conversation on stderr
-      --json                      prints JSON: an object, or with --serve events
-      --offline                   prints the request, and sends nothing
-      --demo                      converses with a practice server of its own
-      --serve                     is the practice server, until Ctrl-C
-      --fault NAME                with --serve: in every answer; "list" explains
-      --drill                     tries your client with one fault after another
-  -h, --help    -V, --version
+Usage: key_client [OPTIONS]     all four stages: prints key and message
+${rows.join("").trimEnd()}
 Faults: ${await faultNames()}
 Exit status: 0 done, 1 no usable answer, 2 usage, 3 answer not 2xx, 4 4xx, 5 5xx
 `;
@@ -193,58 +200,30 @@ async function run(args: string[], io: MainIo): Promise<number> {
 // ---- Flags
 
 async function parseFlags(args: string[]): Promise<Flags> {
-  const words = args.slice(0, args.includes("--") ? args.indexOf("--") : args.length);
-  const isSwitch = new RegExp(`^(--(${BOOLEAN_FLAGS.join("|")})|-[vhV]+)(?<value>=.*)?$`, "s");
-  for (const [at, word] of words.entries()) {
-    // parseArgs would take any value for true, and the words true and false for values.
-    const match = isSwitch.exec(word);
-    if (match?.groups?.value) throw new UsageError(`Option ${match[1]} takes no value`);
-    const next = words[at + 1];
-    if (match && (next === "true" || next === "false")) throw unexpected(next);
-  }
-  const unknown: string[] = [];
-  const parsed: Record<string, unknown> = parseArgs(joinValues(words), {
-    string: [...VALUE_FLAGS, "_"],
-    boolean: BOOLEAN_FLAGS,
-    collect: [...VALUE_FLAGS, ...BOOLEAN_FLAGS],
-    alias: ALIASES,
-    unknown(arg: string, key?: string) {
-      if (key !== undefined) unknown.push(arg.startsWith("--") ? `--${key}` : `-${key}`);
-      return key === undefined;
-    },
+  const parsed: Record<string, unknown> = parseArgs(canonicalWords(args), {
+    string: NAMES.filter((name) => FLAGS[name].value),
+    boolean: NAMES.filter((name) => !FLAGS[name].value),
+    collect: NAMES,
   });
-  if (unknown.length > 0) throw unknownOption(unknown[0]);
   const given = new Map<string, string>();
-  for (const flag of [...VALUE_FLAGS, ...BOOLEAN_FLAGS]) {
-    const values = parsed[flag] as unknown[];
-    if (values.length > 1) throw new UsageError(`Option --${flag} is given ${values.length} times`);
-    if (values.length === 1) given.set(flag, String(values[0]));
-  }
-  for (const flag of VALUE_FLAGS) {
-    if (given.get(flag) !== "") continue;
-    const hint = `if it starts with "-", write --${flag}=VALUE`;
-    throw new UsageError(`Option --${flag} needs a value (${hint})`);
-  }
-  const [stray] = [...parsed._ as string[], ...args.slice(words.length + 1)];
-  if (stray !== undefined) throw unexpected(stray);
-  for (const [flag, others] of Object.entries(CONTRADICTIONS)) {
-    const other = given.has(flag) && others.find((name) => given.has(name));
-    if (other) throw new UsageError(`Options --${flag} and --${other} contradict each other`);
+  for (const name of NAMES) {
+    const values = parsed[name] as unknown[];
+    if (values.length > 1) throw new UsageError(`Option --${name} is given ${values.length} times`);
+    if (values.length === 1) given.set(name, String(values[0]));
   }
   const isList = given.get("fault") === "list";
-  if (given.has("fault") && !given.has("serve") && !isList) {
-    throw new UsageError("Option --fault needs --serve");
-  }
   const modes = ["help", "version", "serve", "drill", "demo", "put", "key"] as const;
-  const mode = modes.find((mode) => given.has(mode)) ?? "all";
-  const { host, port, user, timeout } = { ...DEFAULTS, ...Object.fromEntries(given) };
+  const first = modes.find((mode) => given.has(mode)) ?? "all";
+  const isAsked = first === "help" || first === "version"; // whatever else is given
+  if (!isAsked) checkCombination(given, isList);
+  const value = (name: string) => given.get(name) ?? FLAGS[name].default ?? "";
   return {
-    mode: isList && mode !== "help" && mode !== "version" ? "faults" : mode,
-    put: given.get("put") ?? "",
-    host,
-    port: parsePort(port, given.has("serve") || given.has("drill") ? 0 : 1),
-    user,
-    timeout: parseTimeout(timeout),
+    mode: isList && !isAsked ? "faults" : first,
+    put: value("put"),
+    host: value("host"),
+    port: parsePort(value("port"), given.has("serve") || given.has("drill") ? 0 : 1),
+    user: value("user"),
+    timeout: parseTimeout(value("timeout")),
     fault: isList ? undefined : await parseFault(given.get("fault")),
     verbose: given.has("verbose"),
     json: given.has("json"),
@@ -252,13 +231,62 @@ async function parseFlags(args: string[]): Promise<Flags> {
   };
 }
 
-/** Joins a flag and its value where parseArgs would not: `--put -` and `-uAda`. */
-function joinValues(words: string[]): string[] {
-  return words.flatMap((word, at) => {
-    if (word === "--put" && words[at + 1] === "-") return "--put=-";
-    if (word === "-" && words[at - 1] === "--put") return [];
-    return word.replace(/^-[Hput](?=[^=])/, "$&=");
-  });
+/** One word for each flag, `--name` or `--name=value`: of other forms parseArgs loses values. */
+function canonicalWords(args: string[]): string[] {
+  const words = [...args];
+  const canonical: string[] = [];
+  const add = (name: string, attached?: string) => {
+    if (FLAGS[name].value === undefined) {
+      if (attached !== undefined) throw new UsageError(`Option --${name} takes no value`);
+      return canonical.push(`--${name}`);
+    }
+    const isNext = attached === undefined && words.length > 0;
+    const isFlag = isNext && /^-./s.test(words[0]);
+    const value = isNext && !isFlag ? words.shift() : attached;
+    if (value) return canonical.push(`--${name}=${value}`);
+    const hint = isFlag ? ` (if it starts with "-", write --${name}=VALUE)` : "";
+    throw new UsageError(`Option --${name} needs a value${hint}`);
+  };
+  for (let word = words.shift(); word !== undefined; word = words.shift()) {
+    const [, dashes, name, attached] = /^(--?)([^=]*)(?:=(.*))?$/s.exec(word) ?? [];
+    if (word === "--" && words.length > 0) throw unexpected(words[0]);
+    if (word === "--") break;
+    if (!dashes || word === "-") throw unexpected(word);
+    const isLong = dashes === "--";
+    // One dash before a long name: `-user` would be the user `ser`.
+    if (isLong !== Object.hasOwn(FLAGS, name)) throw unknownOption(dashes + name, word);
+    if (isLong) {
+      add(name, attached);
+      continue;
+    }
+    for (let rest = word.slice(1); rest !== "";) {
+      const letter = String.fromCodePoint(rest.codePointAt(0)!);
+      rest = rest.slice(letter.length);
+      const flag = NAMES.find((name) => FLAGS[name].letter === letter);
+      if (flag === undefined) throw unknownOption(`-${letter}`, word);
+      const takesRest = FLAGS[flag].value !== undefined || rest.startsWith("=");
+      add(flag, takesRest && rest ? rest.replace(/^=/, "") : undefined);
+      if (takesRest) rest = "";
+    }
+  }
+  return canonical;
+}
+
+function checkCombination(given: Map<string, string>, isList: boolean): void {
+  const allowed = ["fault", "serve", "json"]; // beside `--fault list`
+  for (const name of given.keys()) {
+    const other = FLAGS[name].contradicts?.find((name) => given.has(name));
+    if (other) throw new UsageError(`Options --${name} and --${other} contradict each other`);
+    if (isList && !allowed.includes(name)) {
+      throw new UsageError(`Options --fault list and --${name} contradict each other`);
+    }
+  }
+  for (const name of given.keys()) {
+    const { needs } = FLAGS[name];
+    if (needs && !given.has(needs) && !isList) {
+      throw new UsageError(`Option --${name} needs --${needs}`);
+    }
+  }
 }
 
 function parsePort(text: string, least: number): number {
@@ -269,9 +297,10 @@ function parsePort(text: string, least: number): number {
 
 /** Seconds to milliseconds. */
 function parseTimeout(text: string): number {
-  const timeout = /^(\d+\.?\d*|\.\d+)$/.test(text) ? Number(text) * 1000 : NaN;
-  if (timeout > 0 && timeout < 2 ** 31) return timeout;
-  const range = "seconds above 0 and below 2147483.648";
+  // Moving the point is exact, where 1.001 * 1000 is not.
+  const timeout = /^(\d+\.?\d*|\.\d+)$/.test(text) ? Number(`${text}e3`) : NaN;
+  if (timeout > 0 && timeout <= 2 ** 31 - 1) return timeout;
+  const range = "seconds above 0, at most 2147483.647";
   throw new UsageError(`Cannot use --timeout ${JSON.stringify(text)}: it must be ${range}`);
 }
 
@@ -289,15 +318,17 @@ function unexpected(word: string): UsageError {
   return new UsageError(`Unexpected argument ${JSON.stringify(word)}`);
 }
 
-function unknownOption(option: string): UsageError {
-  const names = [...VALUE_FLAGS, ...BOOLEAN_FLAGS];
-  const letter = option[1].toLowerCase();
-  const word = option.slice(2);
-  const nearest = option.startsWith("--")
-    ? suggest(word, names)
-    : names.find((name) => name.startsWith(letter));
+function unknownOption(option: string, word: string): UsageError {
+  const name = option.replace(/^-*/, "");
+  const letter = name[0]?.toLowerCase();
+  const isName = option.startsWith("--") || Object.hasOwn(FLAGS, name);
+  const nearest = isName ? suggest(name, NAMES) : (
+    NAMES.find((name) => FLAGS[name].letter?.toLowerCase() === letter) ??
+      NAMES.find((name) => name[0] === letter)
+  );
+  const place = isName || word === option ? "" : ` in ${JSON.stringify(word)}`;
   const hint = nearest ? `, did you mean --${nearest}?` : "";
-  return new UsageError(`Unknown option ${JSON.stringify(option)}${hint}`);
+  return new UsageError(`Unknown option ${JSON.stringify(option)}${place}${hint}`);
 }
 
 /** The name that somebody may have meant, if one is near. */

@@ -411,21 +411,46 @@ const USAGE: [args: string[], message: string][] = [
   [["--frobnicate"], 'Unknown option "--frobnicate"'],
   [["-j"], 'Unknown option "-j", did you mean --json?'],
   [["-x"], 'Unknown option "-x"'],
-  [["-vx"], 'Unknown option "-x"'],
+  [["-vx"], 'Unknown option "-x" in "-vx"'],
   [["--no-verbose"], 'Unknown option "--no-verbose", did you mean --verbose?'],
   [["--__proto__=x"], 'Unknown option "--__proto__"'],
   [["--user.x", "y"], 'Unknown option "--user.x", did you mean --user?'],
   [["--port"], "Option --port needs a value"],
-  [["--port", "--json="], "Option --json takes no value"],
+  [["--json=", "--port", "1"], "Option --json takes no value"],
+  [["--port", "--json="], "Option --port needs a value"],
   [["--user", "--key"], 'Option --user needs a value (if it starts with "-", write --user=VALUE)'],
-  [["-t", "-5"], 'Unknown option "-5"'],
+  [["-t", "-5"], 'Option --timeout needs a value (if it starts with "-", write --timeout=VALUE)'],
   [["--user="], "Option --user needs a value"],
   [["-u", ""], "Option --user needs a value"],
   [["--put"], "Option --put needs a value"],
   [["-p", "1", "--port", "2"], "Option --port is given 2 times"],
   [["-v", "--verbose"], "Option --verbose is given 2 times"],
   [["--verbose=no"], "Option --verbose takes no value"],
-  [["-v=no"], "Option -v takes no value"],
+  [["-v=no"], "Option --verbose takes no value"],
+  [["-v="], "Option --verbose takes no value"],
+  [["-v5"], 'Unknown option "-5" in "-v5"'],
+  [["-h5"], 'Unknown option "-5" in "-h5"'],
+  [["-vx=1"], 'Unknown option "-x" in "-vx=1"'],
+  [["-v\u{1f511}"], 'Unknown option "-\u{1f511}" in'],
+  [["-user", "Ada"], 'Unknown option "-user", did you mean --user?'],
+  [["-port=1"], 'Unknown option "-port", did you mean --port?'],
+  [["-key"], 'Unknown option "-key", did you mean --key?'],
+  [["-P", "1"], 'Unknown option "-P", did you mean --port?'],
+  [["-T", "1"], 'Unknown option "-T", did you mean --timeout?'],
+  [["-s"], 'Unknown option "-s", did you mean --serve?'],
+  [["--_=x"], 'Unknown option "--_"'],
+  [["--_"], 'Unknown option "--_"'],
+  [["--=x"], 'Unknown option "--"'],
+  [["---"], 'Unknown option "---"'],
+  [["--port\n", "1"], 'Unknown option "--port\\n", did you mean --port?'],
+  [["-p50\n00"], 'Cannot use --port "50\\n00": it must be 1 to 65535'],
+  [["-p", "5000\n"], 'Cannot use --port "5000\\n": it must be 1 to 65535'],
+  [["-t", "1\n"], 'Cannot use --timeout "1\\n"'],
+  [["-p"], "Option --port needs a value"],
+  [["-vp"], "Option --port needs a value"],
+  [["-p="], "Option --port needs a value"],
+  [["-p", "--", "5000"], "Option --port needs a value"],
+  [[""], 'Unexpected argument ""'],
   [["--verbose", "true"], 'Unexpected argument "true"'],
   [["--key", "false"], 'Unexpected argument "false"'],
   [["Ada"], 'Unexpected argument "Ada"'],
@@ -439,22 +464,23 @@ const USAGE: [args: string[], message: string][] = [
   [["--port=-1"], 'Cannot use --port "-1": it must be'],
   [["--timeout", "0"], 'Cannot use --timeout "0": it must be seconds above 0'],
   [["--timeout", "1s"], 'Cannot use --timeout "1s": it must be seconds'],
-  [["--timeout", "2147484"], 'Cannot use --timeout "2147484": it must be seconds above 0 and'],
+  [
+    ["--timeout", "2147484"],
+    'Cannot use --timeout "2147484": it must be seconds above 0, at most 2147483.647',
+  ],
+  [["--timeout", "2147483.6475"], 'Cannot use --timeout "2147483.6475": it must be seconds'],
+  [["-t", `.${"0".repeat(400)}1`], 'Cannot use --timeout ".00'],
+  [["-t", "."], 'Cannot use --timeout "."'],
+  [["-t", "1..2"], 'Cannot use --timeout "1..2"'],
+  [["-t", "0x10"], 'Cannot use --timeout "0x10"'],
+  [["-t", "1e3"], 'Cannot use --timeout "1e3"'],
+  [["-t", "Infinity"], 'Cannot use --timeout "Infinity"'],
   [["--user", ".."], 'Cannot use --user "..": it must be other than'],
   [["--user", "\ud800"], 'Cannot use --user "\\ud800": it must be without lone surrogates'],
   [["--host", "a b"], 'Cannot use --host "a b": it must be a host name or an IP address'],
   [["--host", "http://a"], 'Cannot use --host "http://a"'],
   [["--put", ".."], 'Cannot use --put "..": it must be other than'],
   [["--offline", "--put", "."], 'Cannot use --put ".": it must be other than'],
-  [["--key", "--put", KEY], "Options --key and --put contradict each other"],
-  [["--demo", "--host", "a"], "Options --demo and --host contradict each other"],
-  [["--demo", "--offline"], "Options --demo and --offline contradict each other"],
-  [["--offline", "-v"], "Options --offline and --verbose contradict each other"],
-  [["--serve", "--key"], "Options --serve and --key contradict each other"],
-  [["--serve", "-u", "Ada"], "Options --serve and --user contradict each other"],
-  [["--serve", "--drill"], "Options --serve and --drill contradict each other"],
-  [["--drill", "--key"], "Options --drill and --key contradict each other"],
-  [["--drill", "--fault", "drip"], "Options --drill and --fault contradict each other"],
   [["--fault", "drip"], "Option --fault needs --serve"],
   [["--fault", "drip", "--demo"], "Option --fault needs --serve"],
   [["--serve", "--fault", "dirp"], 'Unknown fault "dirp", did you mean drip?'],
@@ -466,6 +492,81 @@ const USAGE: [args: string[], message: string][] = [
   [["--serve", "--fault", "toString"], 'Unknown fault "toString", --fault list tells'],
   [["--serve", "--fault"], "Option --fault needs a value"],
 ];
+
+/** What cannot be combined with what. */
+const CONTRADICTIONS: Record<string, string[]> = {
+  "--key": ["--put"],
+  "--offline": ["--json", "--verbose"],
+  "--demo": ["--key", "--put", "--host", "--port", "--offline"],
+  "--serve": ["--key", "--put", "--user", "--timeout", "--offline", "--demo", "--drill"],
+  "--drill": ["--key", "--put", "--user", "--timeout", "--offline", "--demo", "--fault"],
+  "--fault list": ["--key", "--put", "--host", "--port", "--user", "--timeout", "--verbose"]
+    .concat(["--offline", "--demo"]),
+};
+const VALUES: Record<string, string> = {
+  "--put": KEY,
+  "--host": "localhost",
+  "--port": "5000",
+  "--user": "Ada",
+  "--timeout": "1",
+  "--fault": "drip",
+};
+
+Deno.test("main() refuses what contradicts each other, in either order", async () => {
+  for (const [flag, others] of Object.entries(CONTRADICTIONS)) {
+    for (const other of others) {
+      const [one, two] = [flag.split(" "), [other, VALUES[other] ?? []].flat()];
+      const message = `Options ${flag} and ${other} contradict each other`;
+      for (const args of [[...one, ...two], [...two, ...one]]) {
+        const { exit, stdout, stderr } = await run(args);
+        assertEquals(exit, 2, args.join(" "));
+        if (other === "--json") assertEquals(JSON.parse(stdout).error.message, message);
+        else assertEquals([stdout, stderr], ["", `key_client: ${message}; see --help\n`]);
+      }
+    }
+  }
+});
+
+Deno.test("main() answers --help and --version whatever else is given", async () => {
+  const help = await run(["--help"]);
+  for (const args of [["--key", "--put", "x"], ["--fault", "drip"], ["--demo", "--serve"]]) {
+    assertEquals(await run([...args, "-h"]), help);
+    assertEquals((await run(["-V", ...args])).stdout, `key_client ${config.version}\n`);
+  }
+  assertEquals(await run(["-Vh"]), help);
+});
+
+/** Command lines, and what of them is on the wire. */
+const ATTACHED: [args: (port: string) => string[], ...wire: string[]][] = [
+  [(port) => [`-vp${port}`], "KEY /user/User1/ HTTP/1.1"],
+  [(port) => [`-vp=${port}`], "KEY /user/User1/ HTTP/1.1"],
+  [(port) => ["-vp", port], "KEY /user/User1/ HTTP/1.1"],
+  [(port) => ["-vHlocalhost", `-p${port}`], "KEY /user/User1/ HTTP/1.1", "Host: localhost:"],
+  [(port) => ["-vH=localhost", "-p", port], "KEY /user/User1/ HTTP/1.1", "Host: localhost:"],
+  [(port) => ["-vuAda", `-p=${port}`], "KEY /user/Ada/ HTTP/1.1"],
+  [(port) => ["-vu=Ada", "--port", port], "KEY /user/Ada/ HTTP/1.1"],
+  [(port) => ["-vu7", `--port=${port}`], "KEY /user/7/ HTTP/1.1"],
+  [(port) => ["-v", "-u==Ada", "-p", port], "KEY /user/%3DAda/ HTTP/1.1"],
+  [(port) => ["-v", "-uvVh", "-p", port], "KEY /user/vVh/ HTTP/1.1"],
+  [(port) => ["-v", "-u", "-", "-p", port], "KEY /user/-/ HTTP/1.1"],
+  [(port) => ["-v", "-uAda\nBob", "-p", port], "KEY /user/Ada%0ABob/ HTTP/1.1"],
+  [(port) => ["-vu=Ada\nBob", "-p", port], "KEY /user/Ada%0ABob/ HTTP/1.1"],
+  [(port) => ["-v", "--user=\nAda=\r\n", "-p", port], "KEY /user/%0AAda%3D%0D%0A/ HTTP/1.1"],
+  [(port) => ["-v", "--user", "\n", "-p", port], "KEY /user/%0A/ HTTP/1.1"],
+  [(port) => ["-v", "--user=--key", "-p", port], "KEY /user/--key/ HTTP/1.1"],
+  [(port) => ["-v", "--user", "true", "-p", port], "KEY /user/true/ HTTP/1.1"],
+  [(port) => ["-v", "-u007", "-p", port, "--"], "KEY /user/007/ HTTP/1.1"],
+  [(port) => ["-v", "--put=--\n", "-p", port], "PUT /key/User1/--%0A/ HTTP/1.1"],
+];
+
+Deno.test("main() drops nothing of a value, however it is written", async () => {
+  await using server = answering("HTTP/1.1 404 x\r\n\r\n");
+  for (const [args, ...wire] of ATTACHED) {
+    const { exit, stderr } = await run(args(server.port));
+    assertEquals(exit, 4, args("PORT").join(" "));
+    for (const part of wire) assertStringIncludes(stderr, `   > ${part}`);
+  }
+});
 
 Deno.test("main() refuses what it does not understand, in one line", async () => {
   for (const [args, message] of USAGE) {
