@@ -42,7 +42,7 @@ export interface MainIo {
   stdout: OutputStream;
   /** Where everything else goes. */
   stderr: OutputStream;
-  /** Interrupts `--serve`, as Ctrl-C does. */
+  /** Interrupts, as Ctrl-C does. */
   signal?: AbortSignal;
 }
 
@@ -123,6 +123,9 @@ Exit status: 0 done, 1 no usable answer, 2 usage, 3 answer not 2xx, 4 4xx, 5 5xx
 /** The command line cannot be carried out as it is. */
 class UsageError extends Error {}
 
+/** Standard output has failed. */
+class OutputError extends Error {}
+
 interface Flags {
   mode: "all" | "key" | "put" | "demo" | "serve" | "drill" | "faults" | "help" | "version";
   put: string;
@@ -140,7 +143,7 @@ interface Flags {
  * Runs the command line.
  *
  * @param args The arguments, without the program's name.
- * @param io What to read and write, by default the process's own streams.
+ * @param io What to read and write, and what interrupts it; by default the process's own streams.
  * @returns The exit status: 0 done; 1 no usable answer; 2 usage; 3, 4, 5 the server's answer was
  * another non-2xx, a 4xx, a 5xx; 130 interrupted; 141 standard output was closed.
  *
@@ -151,50 +154,58 @@ interface Flags {
  * console.log("exit status", await main(["--demo"]));
  * ```
  */
-export async function main(args: string[], io: MainIo = Deno): Promise<number> {
+export async function main(args: string[], io: Partial<MainIo> = {}): Promise<number> {
+  const { stdin, stdout, stderr } = Deno;
+  const whole: MainIo = { stdin, stdout, stderr, ...io };
   try {
-    return await run(args, io);
+    return await run(args, whole).catch((error) => fail(error, args, whole));
   } catch (error) {
-    if (error instanceof Deno.errors.BrokenPipe) return 141; // as if by SIGPIPE
-    throw error;
+    const { cause } = error as OutputError; // nothing else is left
+    if (cause instanceof Deno.errors.BrokenPipe) return 141; // as if by SIGPIPE
+    complain(whole, (error as Error).message);
+    return 1;
   }
 }
 
 async function run(args: string[], io: MainIo): Promise<number> {
-  try {
-    const flags = await parseFlags(args);
-    switch (flags.mode) {
-      case "help":
-        print(io.stdout, await formatHelp());
-        return 0;
-      case "version":
-        print(io.stdout, `key_client ${config.version}\n`);
-        return 0;
-      case "serve":
-        return await serve(flags, io);
-      case "drill":
-        return await drill(flags, io);
-      case "faults":
-        print(io.stdout, await formatFaults(flags.json));
-        return 0;
-      case "demo": {
-        const { startKeyServer } = await import("./key_server.ts");
-        await using server = startKeyServer({ port: 0 });
-        const { port } = server.addr;
-        complain(io, `practice server on 127.0.0.1:${port}`);
-        return await converse({ ...flags, port, verbose: true }, io);
-      }
-      default:
-        return flags.offline ? await printRequest(flags, io) : await converse(flags, io);
+  const flags = await parseFlags(args);
+  switch (flags.mode) {
+    case "help":
+      print(io.stdout, await formatHelp());
+      return 0;
+    case "version":
+      print(io.stdout, `key_client ${config.version}\n`);
+      return 0;
+    case "serve":
+      return await serve(flags, io);
+    case "drill":
+      return await drill(flags, io);
+    case "faults":
+      print(io.stdout, await formatFaults(flags.json));
+      return 0;
+    case "demo": {
+      const { startKeyServer } = await import("./key_server.ts");
+      await using server = startKeyServer({ port: 0 });
+      const { port } = server.addr;
+      const hint = flags.verbose ? "" : " (-v shows every byte)";
+      complain(io, `practice server on 127.0.0.1:${port}${hint}`);
+      return await converse({ ...flags, port }, io);
     }
-  } catch (error) {
-    const mistake = toUsageError(error);
-    if (!(mistake instanceof UsageError)) throw error;
-    const { message } = mistake;
-    if (args.includes("--json")) printJson(io, { exit: 2, error: { code: "usage", message } });
-    else complain(io, `${message}; see --help`);
-    return 2;
+    default:
+      return flags.offline ? await printRequest(flags, io) : await converse(flags, io);
   }
+}
+
+/** Says in one line what went wrong, and gives the exit status. */
+function fail(error: unknown, args: string[], io: MainIo): number {
+  if (error instanceof OutputError) throw error;
+  if (io.signal?.aborted) return 130;
+  const mistake = toUsageError(error);
+  const [exit, code] = mistake instanceof UsageError ? [2, "usage"] : [1, "failed"];
+  const message = mistake instanceof Error ? mistake.message : String(mistake);
+  if (args.includes("--json")) printJson(io, { exit, error: { code, message } });
+  else complain(io, exit === 2 ? `${message}; see --help` : message);
+  return exit;
 }
 
 // ---- Flags
@@ -220,7 +231,7 @@ async function parseFlags(args: string[]): Promise<Flags> {
   return {
     mode: isList && !isAsked ? "faults" : first,
     put: value("put"),
-    host: value("host"),
+    host: parseHost(value("host")),
     port: parsePort(value("port"), given.has("serve") || given.has("drill") ? 0 : 1),
     user: value("user"),
     timeout: parseTimeout(value("timeout")),
@@ -289,6 +300,15 @@ function checkCombination(given: Map<string, string>, isList: boolean): void {
   }
 }
 
+/** Finds what belongs into `--port`, or nowhere; all else the library checks. */
+function parseHost(text: string): string {
+  const match = /^(\w+:\/\/)?(\[[\da-f:.]+\]|[\w.-]+)(?::(\d*))?(\/(?!\/).*)?$/i.exec(text);
+  const [, scheme, host, port, path] = match ?? [];
+  if (scheme === undefined && port === undefined && path === undefined) return text;
+  const flags = `--host ${host.replace(/^\[|\]$/g, "")}${port ? ` --port ${port}` : ""}`;
+  throw new UsageError(`Cannot use --host ${JSON.stringify(text)}: write ${flags}`);
+}
+
 function parsePort(text: string, least: number): number {
   const port = /^\d+$/.test(text) ? Number(text) : NaN;
   if (port >= least && port <= 65535) return port;
@@ -355,34 +375,44 @@ function editDistance(from: string, to: string): number {
 // ---- The conversation
 
 async function converse(flags: Flags, io: MainIo): Promise<number> {
-  const { mode, json, host, port, user } = flags;
+  const { mode, json, host, port, user, verbose } = flags;
+  const isDemo = mode === "demo";
   const start = performance.now();
   let key: string | null = null;
   let response: KeyServerResponse | undefined;
   let error: { code: string; message: string } | null = null;
+  let line = ""; // what standard error says of it, if that is not the message
   try {
-    const onMessage = flags.verbose ? transcriber(io) : undefined;
-    using client = new KeyClient({ ...clientOptions(flags), onMessage });
-    const given = mode === "put" ? await readKey(flags.put, io) : await client.requestKey();
+    const onMessage = isDemo || verbose ? transcriber(io, verbose) : undefined;
+    using client = new KeyClient({ ...clientOptions(flags, io), onMessage });
+    const given = mode === "put" ? await readKey(flags.put, io) : undefined;
+    if (verbose && !isDemo) complain(io, `connecting to ${authority(host, port)}`);
+    const keyVal = given ?? await client.requestKey();
     if (mode !== "put") {
-      key = DECODER.decode(given as Uint8Array);
+      key = DECODER.decode(keyVal as Uint8Array);
       if (!json) print(io.stdout, `${key}\n`);
     }
     if (mode !== "key") {
-      response = await client.verifyKey(given);
+      response = await client.verifyKey(keyVal);
       if (!json) print(io.stdout, shown(io.stdout, response.message.replace(/\n?$/, "\n")));
-      if (!response.ok) {
-        error = { code: "refused", message: refusal(response) };
-      }
+      if (!response.ok) error = { code: "refused", message: refusal(response) };
     }
   } catch (caught) {
     if (!(caught instanceof KeyClientError)) throw caught;
-    error = { code: caught.code, message: caught.message };
-    if (caught.status !== undefined) response = caught.cause as KeyServerResponse;
-    // Whole, where the library's sentence has it cut short.
-    if (caught.code === "refused") error.message = refusal(response!, response!.message.trimEnd());
+    const { code, message, status, cause } = caught;
+    error = { code, message };
+    if (status !== undefined) response = cause as KeyServerResponse;
+    if (code === "refused") {
+      // Whole, where the library's sentence has it cut short.
+      error.message = refusal(response!, response!.message.trimEnd());
+      line = refusal(response!, firstLine(response!.message, verbose));
+    }
+    if (cause instanceof Deno.errors.ConnectionRefused) {
+      line = `${message}: nothing listens there; is the server running, are --host and --port ` +
+        "right? (--serve runs a practice server)";
+    }
   }
-  if (error && !json) complain(io, error.message);
+  if (error && !json) complain(io, line || error.message);
   const exit = !error ? 0 : error.code === "refused" ? exitStatus(response!.status) : 1;
   if (json) {
     const { status, message } = response ?? {};
@@ -396,12 +426,22 @@ function refusal({ status }: KeyServerResponse, message = ""): string {
   return `The server answered with status ${status}${message && `: ${message}`}`;
 }
 
+/** The first line that says something; of a page of HTML without its tags. */
+function firstLine(text: string, isWhole: boolean): string {
+  const isPage = /^\s*<(!doctype|html)\b/i.test(text);
+  const lines = text.split("\n").map((line) => isPage ? line.replace(/<[^>]*>/g, "") : line)
+    .map((line) => line.trim()).filter((line) => line !== "");
+  const [line = ""] = lines;
+  const isAll = isWhole || line.length <= MAX_LINE && lines.length < 2 && !isPage;
+  return `${cut(line, MAX_LINE)}${isAll ? "" : " (--verbose shows all of it)"}`;
+}
+
 function exitStatus(status: number): number {
   return status >= 500 ? 5 : status >= 400 ? 4 : 3;
 }
 
 async function printRequest(flags: Flags, io: MainIo): Promise<number> {
-  const options = clientOptions(flags);
+  const options = clientOptions(flags, io);
   const request = flags.mode === "put"
     ? formatRequest("PUT", options, await readKey(flags.put, io))
     : formatRequest("KEY", { ...options, keepAlive: false });
@@ -410,9 +450,12 @@ async function printRequest(flags: Flags, io: MainIo): Promise<number> {
 }
 
 /** Single stages have no use for a connection that is kept. */
-function clientOptions({ mode, host, port, user, timeout }: Flags): KeyClientOptions {
+function clientOptions(
+  { mode, host, port, user, timeout }: Flags,
+  { signal }: MainIo,
+): KeyClientOptions {
   const keepAlive = mode !== "key" && mode !== "put";
-  return { hostname: host, port, userId: user, timeout, keepAlive };
+  return { hostname: host, port, userId: user, timeout, keepAlive, signal };
 }
 
 /** The library names the option, a person at the command line wants to read the flag. */
@@ -429,7 +472,11 @@ async function readKey(put: string, io: MainIo): Promise<Uint8Array | string> {
   const input = new Uint8Array(MAX_STDIN_SIZE + 1);
   let size = 0;
   for (let count: number | null = 0; count !== null && size < input.length; size += count ?? 0) {
-    count = await io.stdin.read(input.subarray(size));
+    try {
+      count = await io.stdin.read(input.subarray(size));
+    } catch (cause) {
+      throw new Error(`Cannot read standard input: ${(cause as Error).message}`, { cause });
+    }
   }
   if (size === input.length) {
     throw new UsageError(
@@ -462,10 +509,11 @@ async function serve({ host, port, fault, json, verbose }: Flags, io: MainIo): P
   const out = new Log(io.stdout, (count) => jsonLine({ event: "lost", count }));
   const log = new Log(io.stderr, (count) => `(${count} entries were not read in time)\n`);
   const table = new UserTable();
-  const show = json ? (event: KeyServerEvent) => out.print(eventLine(event)) : logger(log, verbose);
+  const show = json && !verbose ? undefined : logger(log, verbose);
   const onEvent = (event: KeyServerEvent) => {
     table.add(event);
-    show(event);
+    if (json) out.print(eventLine(event));
+    show?.(event);
   };
   const start = () => startKeyServer({ hostname: host, port, fault, onEvent });
   const server = listen(start, { host, port, json }, io);
@@ -485,7 +533,7 @@ async function serve({ host, port, fault, json, verbose }: Flags, io: MainIo): P
   await interrupted.promise;
   await server.shutdown();
   if (json) await out.end(jsonLine({ event: "users", users: table.rows() }));
-  else await log.end(table.format());
+  if (show) await log.end(table.format());
   return 130;
 }
 
@@ -912,11 +960,7 @@ async function drill({ host, port, json, verbose }: Flags, io: MainIo): Promise<
   const { hostname, port: actualPort } = drill.addr;
   const where = authority(hostname, actualPort);
   const total = names.length;
-  try {
-    complain(io, `drill on ${where}: run your client ${total} times, Ctrl-C ends it`);
-  } catch {
-    // A standard error that nobody reads costs no verdict.
-  }
+  complain(io, `drill on ${where}: run your client ${total} times, Ctrl-C ends it`);
   const signals: Deno.Signal[] = Deno.build.os === "windows" ? ["SIGINT"] : ["SIGINT", "SIGTERM"];
   for (const signal of signals) Deno.addSignalListener(signal, stop);
   io.signal?.addEventListener("abort", stop, { once: true });
@@ -942,11 +986,7 @@ async function drill({ host, port, json, verbose }: Flags, io: MainIo): Promise<
   await log.end("");
   for (const signal of signals) Deno.removeSignalListener(signal, stop); // not before all is said
   io.signal?.removeEventListener("abort", stop);
-  if (failure instanceof Deno.errors.BrokenPipe) throw failure;
-  if (failure !== undefined) {
-    complain(io, `Cannot write to standard output: ${failure}`);
-    return 1;
-  }
+  if (failure !== undefined) throw failure;
   return missing > 0 ? 130 : failed > 0 ? 1 : 0;
 }
 
@@ -956,47 +996,68 @@ const ENCODER = new TextEncoder();
 const DECODER = new TextDecoder("utf-8", { ignoreBOM: true }); // keeps a BOM
 const MAX_STDIN_SIZE = 4096; // bytes, a key has 128
 const MAX_SHOWN_BODY = 4096; // bytes
+const MAX_LINE = 500; // characters of a message in a line of standard error
 const MAX_WAITING = 4_194_304; // characters of a log that is not read as fast as it is written
 const MAX_USERS = 10_000; // that the server's table knows
 const MAX_SHOWN_USERS = 200;
 const LF = 0x0a;
 
-/** Shows messages as the map does, with the wire beneath. */
-function transcriber({ stderr }: MainIo): (message: WireMessage) => void {
+/**
+ * Shows messages as the map does, with the wire beneath: each line with its end, or in brief the
+ * fields in one line, and a key cut short.
+ */
+function transcriber(io: MainIo, isWhole: boolean): (message: WireMessage) => void {
+  const { stderr } = io;
   const isColored = stderr.isTerminal() && !Deno.noColor;
-  const paint = (code: number, text: string) => {
-    const line = shown(stderr, text);
-    return isColored ? `\x1b[${code}m${line}\x1b[0m` : line;
-  };
+  const paint = (code: number, text: string) => isColored ? `\x1b[${code}m${text}\x1b[0m` : text;
   let last = performance.now();
   let stage = 0;
   return ({ direction, head, body, time }) => {
     const isRequest = direction === "request";
-    // A head's lines end in CRLF: another end is shown. In a body all ends are as good.
-    const headLines = DECODER.decode(head).split("\n")
-      .map((line, at, { length }) =>
-        line.endsWith("\r") ? line.slice(0, -1) : at < length - 1 ? `${line}\\n` : line
-      );
-    const bodyLines = DECODER.decode(body.subarray(0, MAX_SHOWN_BODY)).split(/\r?\n/);
-    if (headLines.at(-1) === "") headLines.pop(); // behind the last line end
-    if (bodyLines.at(-1) === "") bodyLines.pop();
-    const more = body.length - MAX_SHOWN_BODY;
-
-    if (isRequest) stage = headLines[0].startsWith("KEY") ? 1 : 3;
-    const arrow = isRequest ? `${stage}. CLIENT ──▶ SERVER` : `${stage + 1}. CLIENT ◀── SERVER`;
+    const isInterim = !isRequest && /^HTTP\/1\.\d 1/.test(DECODER.decode(head.subarray(0, 10)));
+    if (isRequest) stage = head[0] === "K".charCodeAt(0) ? 1 : 3;
+    const title = isRequest
+      ? `${stage}. CLIENT ──▶ SERVER   ${stage === 1 ? "asks for a key" : "sends the key back"}`
+      : `${stage + 1}. CLIENT ◀── SERVER   ${isInterim ? "will answer" : "answers"}`;
     const took = `${(time - last).toFixed(1)} ms`;
     last = time;
-    const lines = [`${paint(1, `${arrow}   ${headLines[0]}`)}   ${paint(2, took)}`];
-    for (const line of [...headLines, ...bodyLines]) {
-      lines.push(paint(2, `   ${isRequest ? ">" : "<"}${line && ` ${line}`}`));
+    const lines = isWhole
+      ? [...wire(head), ...wire(body.subarray(0, MAX_SHOWN_BODY))]
+      : brief(DECODER.decode(head), DECODER.decode(body));
+    if (isWhole && body.length > MAX_SHOWN_BODY) {
+      lines.push(`(${body.length - MAX_SHOWN_BODY} more bytes)`);
     }
-    if (more > 0) lines.push(paint(2, `   ${more} more bytes`));
-    print(stderr, `${lines.join("\n")}\n`);
+    const arrow = isRequest ? ">" : "<";
+    const text = lines.map((line) => `   ${arrow} ${shown(stderr, line)}\n`).join("");
+    say(io, `${paint(1, title)}   ${paint(2, took)}\n${text}`);
   };
 }
 
+/** A part of a message, a line each, with its line ends. */
+function wire(bytes: Uint8Array): string[] {
+  return (DECODER.decode(bytes).match(/[^\n]*\n|[^\n]+$/g) ?? [])
+    .map((line) => line.replaceAll("\r", "\\r").replace("\n", "\\n"));
+}
+
+/** A message in three lines, for one screen: without most values, and with a key cut short. */
+function brief(head: string, body: string): string[] {
+  const [start, ...fields] = head.trimEnd().split("\r\n");
+  const names = fields.map((field) => field.replace(/^(?!Host|Content-Length)(.*?:).*/, "$1 ..."));
+  return [start, names.join(" · "), body].filter((line) => line !== "")
+    .map((line) => line.replace(/([\da-f]{6})[\da-f]{118}([\da-f]{4})/, "$1...$2"));
+}
+
 function complain(io: MainIo, message: string): void {
-  print(io.stderr, `key_client: ${shown(io.stderr, message)}\n`);
+  say(io, `key_client: ${shown(io.stderr, message)}\n`);
+}
+
+/** Writes to standard error, which costs no result if it fails. */
+function say({ stderr }: MainIo, text: string): void {
+  try {
+    write(stderr, text);
+  } catch {
+    // Full, or closed: there is no other place to say so.
+  }
 }
 
 /** One object on one line, with the same names whatever happened. */
@@ -1027,7 +1088,17 @@ function escapeControls(text: string): string {
   );
 }
 
-function print(stream: MainIo["stdout"], content: string | Uint8Array): void {
+/** Writes to standard output. */
+function print(stdout: OutputStream, content: string | Uint8Array): void {
+  try {
+    write(stdout, content);
+  } catch (cause) {
+    const message = `Cannot write to standard output: ${(cause as Error).message}`;
+    throw new OutputError(message, { cause });
+  }
+}
+
+function write(stream: OutputStream, content: string | Uint8Array): void {
   const bytes = typeof content === "string" ? ENCODER.encode(content) : content;
   for (let sent = 0; sent < bytes.length;) sent += stream.writeSync(bytes.subarray(sent));
 }

@@ -111,9 +111,9 @@ Deno.test("main() passes a key of odd bytes on as one segment", async () => {
   const put = await run(["-p", server.port, "--put", key, "-v"]);
   assertEquals(put.exit, 4);
   assertEquals(put.stdout, "odd\n");
-  assertStringIncludes(put.stderr, `PUT /key/User1/${encodeURIComponent(key)}/ HTTP/1.1\n`);
+  assertStringIncludes(put.stderr, `PUT /key/User1/${encodeURIComponent(key)}/ HTTP/1.1\\r\\n\n`);
   const piped = await run(["-p", server.port, "--put", "-", "-v"], { stdin: `\n${key}\n` });
-  assertStringIncludes(piped.stderr, `PUT /key/User1/${encodeURIComponent(key)}/ HTTP/1.1\n`);
+  assertStringIncludes(piped.stderr, `PUT /key/User1/${encodeURIComponent(key)}/ HTTP/1.1\\r\\n\n`);
 });
 
 const STATUSES: [status: number, exit: number][] = [
@@ -129,7 +129,8 @@ Deno.test("main() tells by its exit status what the server answered", async () =
     await using server = answering(`HTTP/1.1 ${status} x\r\n\r\nno such\nuser`);
     const told = `key_client: The server answered with status ${status}`;
     const key = await run(["-p", server.port]);
-    assertEquals(key, { exit, stdout: "", stderr: `${told}: no such\nuser\n` });
+    const hint = "(--verbose shows all of it)";
+    assertEquals(key, { exit, stdout: "", stderr: `${told}: no such ${hint}\n` });
     const put = await run(["-p", server.port, "--put", KEY]);
     assertEquals(put, { exit, stdout: "no such\nuser\n", stderr: `${told}\n` });
     await using empty = answering(`HTTP/1.1 ${status} x\r\n\r\n`);
@@ -160,11 +161,50 @@ Deno.test("main() says in one line why there is no usable answer", async () => {
   assertEquals(refused.exit, 1);
   assertMatch(
     refused.stderr,
-    /^key_client: Cannot connect to 127\.0\.0\.1:\d+: Conn.* refused.*\n$/,
+    /^key_client: Cannot connect to 127\.0\.0\.1:\d+: Conn.* refused.*: nothing listens there; .*--serve runs a practice server\)\n$/,
   );
   const unknown = await run(["--host", "no-such-host.invalid"]);
   assertEquals(unknown.exit, 1);
   assertMatch(unknown.stderr, /^key_client: Cannot connect to no-such-host\.invalid:5000: .*\n$/);
+});
+
+Deno.test("main() shows of a page or a long message the first line that says something", async () => {
+  const flask =
+    "<!doctype html>\n<html lang=en>\n<title>404 Not Found</title>\n<h1>Not Found</h1>\n";
+  const pages: [body: string, line: string, isAll: boolean][] = [
+    [flask, "404 Not Found", false],
+    ["<html>\r\n<head><title>403 Forbidden</title></head>\r\n", "403 Forbidden", false],
+    ["\n <HTML><b>no</b>", "no", false],
+    ["\r\n  no such user\r\n\n", "no such user", true],
+    ["use /user/<user_id>/\n", "use /user/<user_id>/", true],
+    ["<htmlx> is no tag", "<htmlx> is no tag", true],
+    ["one\ntwo", "one", false],
+    ["x".repeat(500), "x".repeat(500), true],
+    ["x".repeat(501), `${"x".repeat(497)}...`, false],
+  ];
+  for (const [body, line, isAll] of pages) {
+    await using server = answering(`HTTP/1.1 404 x\r\n\r\n${body}`);
+    const told = `key_client: The server answered with status 404: ${line}`;
+    const { stderr } = await run(["-p", server.port]);
+    assertEquals(stderr, `${told}${isAll ? "" : " (--verbose shows all of it)"}\n`);
+    const verbose = await run(["-v", "-p", server.port]);
+    assertEquals(verbose.stderr.endsWith(`\n${told}\n`), true);
+    const { stdout } = await run(["--json", "-p", server.port]);
+    assertEquals(JSON.parse(stdout).message, body);
+    assertStringIncludes(JSON.parse(stdout).error.message, body.trimEnd());
+  }
+});
+
+Deno.test("main() takes --timeout to the microsecond", async () => {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  for (const [seconds, ms] of [[".0041", "4.1"], ["0.0059", "5.9"], ["00.01", "10"]]) {
+    const { stderr } = await run(["-p", `${listener.addr.port}`, "-t", seconds]);
+    assertStringIncludes(stderr, `timed out after ${ms} ms, `);
+  }
+  await using server = answering("HTTP/1.1 404 x\r\n\r\n");
+  for (const seconds of ["2147483.647", "2147483", "9.", "1.001"]) {
+    assertEquals((await run(["-p", server.port, "-t", seconds])).exit, 4, seconds);
+  }
 });
 
 Deno.test("main() gives up after --timeout seconds", async () => {
@@ -177,78 +217,139 @@ Deno.test("main() gives up after --timeout seconds", async () => {
   );
 });
 
-Deno.test("main() --demo shows the conversation with a server of its own", async () => {
+Deno.test("main() --demo shows the conversation with a server of its own, on one screen", async () => {
   const { exit, stdout, stderr } = await run(["--demo", "--user", "Ada"]);
   assertEquals(exit, 0);
   assertMatch(stdout, /^[\da-f]{128}\nSuccess: the key is right\n$/);
-  const port = /^key_client: practice server on 127\.0\.0\.1:(\d+)\n/.exec(stderr)?.[1];
-  const key = stdout.slice(0, 128);
-  const shown = stderr.replace(/.*\n/, "").replace(/\d+\.\d ms$/gm, "# ms").replace(
-    /Date: .*/g,
-    "",
-  );
+  const key = `${stdout.slice(0, 6)}...${stdout.slice(124, 128)}`;
+  const shown = stderr.replaceAll(/:\d{4,5}/g, ":PORT").replace(/\d+\.\d ms$/gm, "# ms");
   assertEquals(
     shown,
-    `1. CLIENT ──▶ SERVER   KEY /user/Ada/ HTTP/1.1   # ms
+    `key_client: practice server on 127.0.0.1:PORT (-v shows every byte)
+1. CLIENT ──▶ SERVER   asks for a key   # ms
    > KEY /user/Ada/ HTTP/1.1
-   > Host: 127.0.0.1:${port}
-   > User-Agent: key_client
-   > Accept: */*
-   >
-2. CLIENT ◀── SERVER   HTTP/1.1 200 OK   # ms
+   > Host: 127.0.0.1:PORT · User-Agent: ... · Accept: ...
+2. CLIENT ◀── SERVER   answers   # ms
    < HTTP/1.1 200 OK
-   < Content-Type: text/plain; charset=utf-8
-   < Content-Length: 128
-   <${" "}
-   <
+   < Content-Type: ... · Content-Length: 128 · Date: ...
    < ${key}
-3. CLIENT ──▶ SERVER   PUT /key/Ada/${key}/ HTTP/1.1   # ms
+3. CLIENT ──▶ SERVER   sends the key back   # ms
    > PUT /key/Ada/${key}/ HTTP/1.1
-   > Host: 127.0.0.1:${port}
-   > User-Agent: key_client
-   > Accept: */*
-   > Content-Length: 0
-   >
-4. CLIENT ◀── SERVER   HTTP/1.1 200 OK   # ms
+   > Host: 127.0.0.1:PORT · User-Agent: ... · Accept: ... · Content-Length: 0
+4. CLIENT ◀── SERVER   answers   # ms
    < HTTP/1.1 200 OK
-   < Content-Type: text/plain; charset=utf-8
-   < Content-Length: 25
-   <${" "}
-   <
+   < Content-Type: ... · Content-Length: 25 · Date: ...
    < Success: the key is right
 `,
   );
+  for (const line of stderr.split("\n")) assert(line.length <= 80, line);
+});
+
+Deno.test("main() --demo tells what the practice server has against a user", async () => {
+  const { exit, stderr } = await run(["--demo", "-u", "x".repeat(257)]);
+  assertEquals(exit, 4);
+  assertMatch(stderr, /\n {3}< HTTP\/1\.1 400 Bad Request\n {3}< Content-Type: /);
+  assertMatch(stderr, /\n {3}< the user id is longer .*\nkey_client: The server answered .*\n$/);
+});
+
+Deno.test("main() --demo --verbose shows every byte", async () => {
+  const { exit, stdout, stderr } = await run(["--demo", "-vu", "Ada"]);
+  assertEquals(exit, 0);
+  const port = /^key_client: practice server on 127\.0\.0\.1:(\d+)\n/.exec(stderr)?.[1];
+  const key = stdout.slice(0, 128);
+  const shown = stderr.replace(/.*\n/, "").replace(/\d+\.\d ms$/gm, "# ms")
+    .replace(/Date: .*GMT/g, "DATE");
+  assertEquals(
+    shown,
+    `1. CLIENT ──▶ SERVER   asks for a key   # ms
+   > KEY /user/Ada/ HTTP/1.1\\r\\n
+   > Host: 127.0.0.1:${port}\\r\\n
+   > User-Agent: key_client\\r\\n
+   > Accept: */*\\r\\n
+   > \\r\\n
+2. CLIENT ◀── SERVER   answers   # ms
+   < HTTP/1.1 200 OK\\r\\n
+   < Content-Type: text/plain; charset=utf-8\\r\\n
+   < Content-Length: 128\\r\\n
+   < DATE\\r\\n
+   < \\r\\n
+   < ${key}
+3. CLIENT ──▶ SERVER   sends the key back   # ms
+   > PUT /key/Ada/${key}/ HTTP/1.1\\r\\n
+   > Host: 127.0.0.1:${port}\\r\\n
+   > User-Agent: key_client\\r\\n
+   > Accept: */*\\r\\n
+   > Content-Length: 0\\r\\n
+   > \\r\\n
+4. CLIENT ◀── SERVER   answers   # ms
+   < HTTP/1.1 200 OK\\r\\n
+   < Content-Type: text/plain; charset=utf-8\\r\\n
+   < Content-Length: 25\\r\\n
+   < DATE\\r\\n
+   < \\r\\n
+   < Success: the key is right
+`,
+  );
+});
+
+Deno.test("main() --verbose says where it connects before it waits", async () => {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = listener.addr;
+  for (const args of [["-v"], ["-v", "--put", KEY]]) {
+    const { stderr } = await run([...args, "-p", `${port}`, "-t", ".05"]);
+    assertEquals(stderr.split("\n")[0], `key_client: connecting to 127.0.0.1:${port}`);
+  }
+  const { stderr } = await run(["-v", "-H", "::1", "-p", freePort()]);
+  assertMatch(stderr, /^key_client: connecting to \[::1\]:\d+\nkey_client: Cannot connect to /);
+});
+
+Deno.test("main() --verbose tells the time between the messages", async () => {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const serving = (async () => {
+    using conn = await listener.accept();
+    await conn.read(new Uint8Array(4096));
+    await new Promise((resolve) => setTimeout(resolve, 60));
+    await conn.write(new TextEncoder().encode("HTTP/1.1 404 x\r\nContent-Length: 0\r\n\r\n"));
+    listener.close();
+  })();
+  const start = performance.now();
+  const { stderr } = await run(["-v", "--key", "-p", `${listener.addr.port}`]);
+  const total = performance.now() - start;
+  await serving;
+  const times = [...stderr.matchAll(/ {3}(\d+\.\d) ms\n/g)].map(([, time]) => Number(time));
+  assertEquals(times.length, 2);
+  assert(times[1] >= 55, `${times}`);
+  assert(times[0] > 0 && times[0] + times[1] <= total + 0.1, `${times} of ${total}`);
 });
 
 Deno.test("main() --verbose shows what came of a response that failed", async () => {
   await using server = answering("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nA b\r\n");
   const { exit, stderr } = await run(["-v", "--put", KEY, "-p", server.port]);
   assertEquals(exit, 1);
-  const lines = stderr.split("\n");
-  assertMatch(lines[0], /^3\. CLIENT ──▶ SERVER {3}PUT /);
-  assertMatch(lines[8], /^4\. CLIENT ◀── SERVER {3}HTTP\/1\.1 100 Continue {3}\d+\.\d ms$/);
-  assertEquals(lines.slice(9, 11), ["   < HTTP/1.1 100 Continue", "   <"]);
-  assertMatch(lines[11], /^4\. CLIENT ◀── SERVER {3}HTTP\/1\.1 200 OK {3}/);
-  assertEquals(lines.slice(12), [
-    "   < HTTP/1.1 200 OK",
-    "   < A b",
+  const lines = stderr.split("\n").map((line) => line.replace(/\d+\.\d ms$/, "# ms"));
+  assertEquals(lines[1], "3. CLIENT ──▶ SERVER   sends the key back   # ms");
+  assertEquals(lines.slice(9), [
+    "4. CLIENT ◀── SERVER   will answer   # ms",
+    "   < HTTP/1.1 100 Continue\\r\\n",
+    "   < \\r\\n",
+    "4. CLIENT ◀── SERVER   answers   # ms",
+    "   < HTTP/1.1 200 OK\\r\\n",
+    "   < A b\\r\\n",
     'key_client: Cannot parse the field line: "A b"',
     "",
   ]);
 });
 
-Deno.test("main() --verbose shows line ends and blanks that are out of the ordinary", async () => {
-  await using server = answering("HTTP/1.1 200 OK\nA: b \r\n\nline\r\n\nend\n");
+Deno.test("main() --verbose shows every line end", async () => {
+  await using server = answering("HTTP/1.1 200 OK\nA: b \r\n\nline\r\n\n\rend\n");
   const { stderr } = await run(["-v", "--put", KEY, "-p", server.port]);
-  const lines = stderr.split("\n");
-  assertMatch(lines[8], /^4\. CLIENT ◀── SERVER {3}HTTP\/1\.1 200 OK\\n {3}/);
-  assertEquals(lines.slice(9), [
+  assertEquals(stderr.split("\n").slice(10), [
     "   < HTTP/1.1 200 OK\\n",
-    "   < A: b ",
+    "   < A: b \\r\\n",
     "   < \\n",
-    "   < line",
-    "   <",
-    "   < end",
+    "   < line\\r\\n",
+    "   < \\n",
+    "   < \\rend\\n",
     "",
   ]);
 });
@@ -257,7 +358,7 @@ Deno.test("main() --verbose shows the start of a large body only", async () => {
   await using server = answering(`HTTP/1.1 200 OK\r\n\r\n${"x".repeat(5000)}`);
   const { stdout, stderr } = await run(["-v", "--put", KEY, "-p", server.port]);
   assertEquals(stdout.length, 5001);
-  assertMatch(stderr, /\n {3}< x{4096}\n {3}904 more bytes\n$/);
+  assertMatch(stderr, /\n {3}< x{4096}\n {3}< \(904 more bytes\)\n$/);
 });
 
 Deno.test("main() makes control characters visible on a terminal only", async () => {
@@ -272,7 +373,7 @@ Deno.test("main() makes control characters visible on a terminal only", async ()
   assertEquals(stdout, visible);
   for (const mode of [["--key"], ["--put", KEY, "-v"]]) {
     const { stderr } = await run(["-p", server.port, ...mode], { terminal: true });
-    assertStringIncludes(stderr, "\\u{1b}[31m\\u{9b}2J\\u{202e}red\\u{7}\\u{d}x\tä");
+    assertMatch(stderr, /\\u\{1b\}\[31m\\u\{9b\}2J\\u\{202e\}red\\u\{7\}(\\u\{d\}|\\r)x\tä/);
     // deno-lint-ignore no-control-regex
     const rest = stderr.replace(/\x1b\[\d+m|\r\n/g, "");
     assertEquals(/(?![\t\n])\p{Cc}/u.exec(rest), null);
@@ -478,7 +579,18 @@ const USAGE: [args: string[], message: string][] = [
   [["--user", ".."], 'Cannot use --user "..": it must be other than'],
   [["--user", "\ud800"], 'Cannot use --user "\\ud800": it must be without lone surrogates'],
   [["--host", "a b"], 'Cannot use --host "a b": it must be a host name or an IP address'],
-  [["--host", "http://a"], 'Cannot use --host "http://a"'],
+  [["--host", "http://a"], 'Cannot use --host "http://a": write --host a;'],
+  [
+    ["--host", "HTTPS://a.b:80/c"],
+    'Cannot use --host "HTTPS://a.b:80/c": write --host a.b --port 80;',
+  ],
+  [["--host", "127.0.0.1:5000"], '"127.0.0.1:5000": write --host 127.0.0.1 --port 5000;'],
+  [["--host", "[::1]:5000"], '"[::1]:5000": write --host ::1 --port 5000;'],
+  [["--host", "localhost:"], '"localhost:": write --host localhost;'],
+  [["--host", "localhost/"], '"localhost/": write --host localhost;'],
+  [["--host", "http://a b"], 'Cannot use --host "http://a b": it must be a host name'],
+  [["--host", "a:b"], 'Cannot use --host "a:b": it must be a host name'],
+  [["--host", ":5000"], 'Cannot use --host ":5000": it must be a host name'],
   [["--put", ".."], 'Cannot use --put "..": it must be other than'],
   [["--offline", "--put", "."], 'Cannot use --put ".": it must be other than'],
   [["--fault", "drip"], "Option --fault needs --serve"],
@@ -588,21 +700,128 @@ Deno.test("main() --put - refuses an empty and an over-long standard input", asy
   assertStringIncludes(stderr, "Cannot use --put -: standard input has more than 4096 bytes");
 });
 
-Deno.test("main() ends quietly if standard output is closed", async () => {
-  const closed = {
+Deno.test("main() --put - takes a standard input of 4096 bytes, and the white space of HTTP from it", async () => {
+  await using server = answering("HTTP/1.1 404 x\r\n\r\n");
+  const key = `\u00a0${"x".repeat(4088)}\u00a0`; // 4092 bytes
+  const { exit, stderr } = await run(["--put", "-", "-vp", server.port], {
+    stdin: `\t${key}\r\n `,
+  });
+  assertEquals(exit, 4);
+  assertStringIncludes(stderr, `PUT /key/User1/%C2%A0${"x".repeat(4088)}%C2%A0/ HTTP/1.1`);
+  const longer = await run(["--put", "-"], { stdin: `${key}12345` });
+  assertEquals(longer.exit, 2);
+});
+
+/** What fails whenever it is written to or read from. */
+function failing(error: Error) {
+  const fail = (): never => {
+    throw error;
+  };
+  return { isTerminal: () => false, writeSync: fail, read: () => Promise.reject(error) };
+}
+
+/** A stream, and what has been written to it. */
+function capture() {
+  const stream = {
+    text: "",
     isTerminal: () => false,
-    writeSync(): number {
-      throw new Deno.errors.BrokenPipe("Broken pipe (os error 32)");
+    writeSync(p: Uint8Array) {
+      stream.text += decoder.decode(p);
+      return p.length;
     },
   };
-  const stderr: Uint8Array[] = [];
-  const exit = await main(["--help"], {
-    stdin: { read: () => Promise.resolve(null) },
-    stdout: closed,
-    stderr: { isTerminal: () => false, writeSync: (p) => stderr.push(p.slice()) && p.length },
-  });
-  assertEquals(exit, 141);
-  assertEquals(stderr, []);
+  return stream;
+}
+
+const FULL = new Error("No space left on device (os error 28)");
+const CLOSED = new Deno.errors.BrokenPipe("Broken pipe (os error 32)");
+
+Deno.test("main() ends with one line if standard output is full, and quietly if it is closed", async () => {
+  await using server = startKeyServer({ port: 0 });
+  const port = `${server.addr.port}`;
+  const lines = [
+    ["--help"],
+    ["--version"],
+    ["--offline"],
+    ["--fault", "list"],
+    ["-p", port],
+    ["-p", port, "--json"],
+    ["-p", port, "--put", KEY],
+    ["--json", "--prot"],
+  ];
+  for (const args of lines) {
+    const stderr = capture();
+    assertEquals(await main(args, { stderr, stdout: failing(CLOSED) }), 141, args.join(" "));
+    assertEquals(stderr.text, "");
+    assertEquals(await main(args, { stderr, stdout: failing(FULL) }), 1, args.join(" "));
+    assertEquals(stderr.text, `key_client: Cannot write to standard output: ${FULL.message}\n`);
+  }
+  assertEquals(await main(["--help"], { stdout: failing(FULL), stderr: failing(FULL) }), 1);
+});
+
+Deno.test("main() loses no result if standard error fails", async () => {
+  await using server = startKeyServer({ port: 0 });
+  await using missing = answering("HTTP/1.1 404 x\r\n\r\nnobody");
+  for (const error of [FULL, CLOSED]) {
+    const stderr = failing(error);
+    for (const args of [["-vp", `${server.addr.port}`], ["--demo"], ["--demo", "-v"]]) {
+      const stdout = capture();
+      assertEquals(await main(args, { stdout, stderr }), 0, args.join(" "));
+      assertMatch(stdout.text, /^[\da-f]{128}\nSuccess: the key is right\n$/);
+    }
+    const stdout = capture();
+    assertEquals(await main(["-p", missing.port], { stdout, stderr }), 4);
+    assertEquals(await main(["-p", freePort()], { stdout, stderr }), 1);
+    assertEquals(await main(["--prot"], { stdout, stderr }), 2);
+    assertEquals(stdout.text, "");
+  }
+});
+
+Deno.test("main() says in one line that standard input cannot be read", async () => {
+  const stdin = failing(new Error("Is a directory (os error 21)"));
+  const message = "Cannot read standard input: Is a directory (os error 21)";
+  const [stdout, stderr] = [capture(), capture()];
+  assertEquals(await main(["--put", "-"], { stdin, stdout, stderr }), 1);
+  assertEquals([stdout.text, stderr.text], ["", `key_client: ${message}\n`]);
+  assertEquals(await main(["--put", "-", "--json"], { stdin, stdout, stderr }), 1);
+  const { exit, error } = JSON.parse(stdout.text);
+  assertEquals({ exit, error }, { exit: 1, error: { code: "failed", message } });
+});
+
+Deno.test({
+  name: "main() says in one line what it is not permitted to do",
+  permissions: { net: ["127.0.0.1:1"] },
+  async fn() {
+    for (const args of [["--demo"], ["--serve"], ["--drill"], []]) {
+      const { exit, stdout, stderr } = await run(args);
+      assertEquals({ exit, stdout }, { exit: 1, stdout: "" });
+      assertMatch(stderr, /^key_client: .*Requires net access to "127\.0\.0\.1:\d+".*\n$/);
+    }
+    const { exit, stdout, stderr } = await run(["--demo", "--json"]);
+    assertEquals({ exit, stderr }, { exit: 1, stderr: "" });
+    assertMatch(JSON.parse(stdout).error.message, /^Requires net access/);
+  },
+});
+
+Deno.test("main() is interrupted by its signal, in every mode", async () => {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const port = `${listener.addr.port}`;
+  const { stdout, stderr } = { stdout: capture(), stderr: capture() };
+  for (const args of [["-p", port], ["-p", port, "--json"], ["--demo"]]) {
+    assertEquals(await main(args, { stdout, stderr, signal: AbortSignal.abort() }), 130);
+  }
+  const abort = new AbortController();
+  const running = main(["--key", "-p", port], { stdout, stderr, signal: abort.signal });
+  using conn = await listener.accept();
+  abort.abort(new Error("enough"));
+  assertEquals(await running, 130);
+  assertEquals(conn.remoteAddr.transport, "tcp");
+  assertEquals(stdout.text, "");
+  assertMatch(stderr.text, /^key_client: practice server on [^\n]*\n$/);
+  for (const mode of ["--serve", "--drill"]) {
+    const io = { stdout, stderr, signal: AbortSignal.abort() };
+    assertEquals(await main([mode, "--port", "0"], io), 130);
+  }
 });
 
 // ---- --serve
@@ -1283,7 +1502,7 @@ Deno.test("main() --drill tells by its exit status that standard output has fail
       [
         new Error("disk full"),
         1,
-        "key_client: Cannot write to standard output: Error: disk full\n",
+        "key_client: Cannot write to standard output: disk full\n",
       ],
     ] as const
   ) {
