@@ -7,7 +7,6 @@
  * 3. CLIENT ──▶ SERVER   PUT /key/<user_id>/<key_val>/ HTTP/1.1
  * 4. CLIENT ◀── SERVER   a message: success, or what the problem is
  * ```
- *
  * @module
  */
 
@@ -91,12 +90,14 @@ export type KeyClientErrorCode =
 export class KeyClientError extends Error {
   /** Always `"KeyClientError"`. */
   override name = "KeyClientError";
+  /** What kind of thing went wrong. */
+  readonly code: KeyClientErrorCode;
   /** The status of the response that was `refused` or `not-a-key`. */
   readonly status?: number;
-
   /** With `refused` and `not-a-key` the `cause` is the whole {@linkcode KeyServerResponse}. */
-  constructor(readonly code: KeyClientErrorCode, message: string, options?: ErrorOptions) {
+  constructor(code: KeyClientErrorCode, message: string, options?: ErrorOptions) {
     super(message, options);
+    this.code = code;
     if (code !== "refused" && code !== "not-a-key") return;
     this.status = (options?.cause as KeyServerResponse | undefined)?.status;
   }
@@ -174,10 +175,11 @@ export class KeyClient implements Disposable {
   async requestKey(): Promise<Uint8Array> {
     const response = await this.#converse("KEY");
     const { status, ok, message } = response;
-    const key = KEY_REGEXP.exec(message)?.[1];
-    if (ok && key) return ENCODER.encode(key);
+    const [, digits = ""] = HEX_REGEXP.exec(message) ?? [];
+    if (ok && digits.length === 128) return ENCODER.encode(digits);
     const verb = ok ? "did not answer with a key" : `answered with status ${status}`;
-    const sentence = `The server ${verb}: ${show(message)}`;
+    const count = ok && digits ? `, but with ${digits.length} hex digits` : "";
+    const sentence = `The server ${verb}${count}: ${show(message)}`;
     throw new KeyClientError(ok ? "not-a-key" : "refused", sentence, { cause: response });
   }
 
@@ -240,12 +242,15 @@ let alarmTime = 0;
 
 /** One request and its response, unless the time-out, the signal or `close()` stops them. */
 class Exchange implements Disposable {
+  readonly options: CheckedOptions;
+  conn?: Deno.TcpConn;
+  lastUse: number;
   isPersistent = false; // the connection, for a further exchange
   #stopped?: { reason: unknown };
   #interrupt?: (reason: unknown) => void;
   #deadline?: number;
   #alarm?: AbortSignal;
-  #onMessage: KeyClientOptions["onMessage"];
+  #isMuted = false; // no further report
   #failure?: { cause: unknown }; // of the connection
   #ahead?: Promise<boolean>; // a read that is pending
   #bytes = new Uint8Array(1024);
@@ -253,8 +258,8 @@ class Exchange implements Disposable {
   #taken = 0; // of what has been received
   #headLimit = MAX_HEAD_SIZE; // where heads, chunk lines and trailers end at the latest
 
-  constructor(readonly options: CheckedOptions, public conn?: Deno.TcpConn, public lastUse = 0) {
-    this.#onMessage = options.onMessage;
+  constructor(options: CheckedOptions, conn?: Deno.TcpConn, lastUse = 0) {
+    [this.options, this.conn, this.lastUse] = [options, conn, lastUse];
     options.signal?.addEventListener("abort", this);
   }
 
@@ -301,7 +306,8 @@ class Exchange implements Disposable {
     // Deno.connect asks the signal once more when the connection is there, and then would lose it,
     // open. Here the caller asks, and closes it.
     abort.signal.throwIfAborted = () => {};
-    const connecting = Deno.connect({ hostname, port, signal: abort.signal });
+    const connecting = globalThis.Deno?.connect({ hostname, port, signal: abort.signal }) ??
+      Promise.reject(new Error("this module needs Deno"));
     this.handleEvent(); // not before: a permission prompt takes its time within that call
     try {
       this.conn = await this.#wait(connecting);
@@ -353,12 +359,12 @@ class Exchange implements Disposable {
   }
 
   #report(direction: WireMessage["direction"], message: Uint8Array, headSize = Infinity): void {
-    const onMessage = this.#onMessage;
-    if (!onMessage || message.length === 0) return;
-    this.#onMessage = undefined; // no further report, should this one throw or stop the exchange
+    const { onMessage } = this.options;
+    if (!onMessage || this.#isMuted || message.length === 0) return;
+    this.#isMuted = true; // should this one throw
     const [head, body] = [message.slice(0, headSize), message.slice(headSize)];
     onMessage({ direction, head, body, time: performance.now() });
-    if (!this.#stopped) this.#onMessage = onMessage;
+    this.#isMuted = this.#stopped !== undefined;
   }
 
   /** Reads one response, and the interim ones before it, into one buffer: all else is a slice of it. */
@@ -392,8 +398,7 @@ class Exchange implements Disposable {
     if (!status) throw malformed("the status line", line);
     if (status === "101") throw malformed("a switch of protocols that nobody asked for", line);
     const fields = await this.#readFields();
-    const body = new Uint8Array(); // not yet read
-    return { minorVersion: Number(minorVersion), status: Number(status), reason, fields, body };
+    return { minorVersion: +minorVersion, status: +status, reason, fields, body: new Uint8Array() };
   }
 
   async #readFields(): Promise<HttpResponse["fields"]> {
@@ -447,7 +452,8 @@ class Exchange implements Disposable {
     for (;;) {
       this.#headLimit += CHUNK_LINE_SIZE;
       const line = await this.#readLine("the size of the next chunk");
-      if (!CHUNK_LINE_REGEXP.test(line)) throw malformed("the size of a chunk", line);
+      const ending = line.endsWith("\r\n") ? "" : ", as its line ends in LF alone";
+      if (!CHUNK_LINE_REGEXP.test(line)) throw malformed(`the size of a chunk${ending}`, line);
       const size = parseInt(line, 16);
       if (size === 0) break;
       const chunk = await this.#readOctets(size, "a chunk", length + size);
@@ -556,8 +562,7 @@ function frameRequest(method: "KEY" | "PUT", options: CheckedOptions, key?: Uint
   return ENCODER.encode(
     `${method} ${target} HTTP/1.1\r\n` +
       `Host: ${authority}\r\n` +
-      "User-Agent: key_client\r\n" +
-      "Accept: */*\r\n" +
+      "User-Agent: key_client\r\nAccept: */*\r\n" +
       (method === "PUT" ? "Content-Length: 0\r\n" : "") +
       (keepAlive ? "" : "Connection: close\r\n") +
       "\r\n",
@@ -639,25 +644,20 @@ export async function readResponse(
 
 const MAX_HEAD_SIZE = 65_536; // bytes of heads and trailers together
 const CHUNK_LINE_SIZE = 18; // 16 digits and CRLF: for so much of each there is room beyond that
-// RFC 9112 section 4: HTTP-version SP status-code SP [ reason-phrase ]. There are servers that
-// leave out the reason phrase, and the space before it.
+// RFC 9112 section 4: HTTP-version SP status-code SP [ reason-phrase ]. Some leave out the last SP.
 const STATUS_LINE_REGEXP = /^HTTP\/1\.(\d) ([1-9]\d\d)(?: ([\t\x20-\x7e\x80-\xff]*))?\r?\n$/;
 // RFC 9112 section 5: field-name ":" OWS field-value OWS.
 const FIELD_LINE_REGEXP = /^([\w!#$%&'*+.^`|~-]+):([\t\x20-\x7e\x80-\xff]*)\r?\n$/;
 // RFC 9112 section 5.2: obs-fold, the line before goes on.
 const FOLDED_LINE_REGEXP = /^[\t ][\t\x20-\x7e\x80-\xff]*\r?\n$/;
-// RFC 9112 section 7.1: chunk-size [ chunk-ext ] CRLF. Not LF alone: where one reader sees the
-// end of a line and another does not, they see different chunks.
+// RFC 9112 section 7.1: chunk-size [ chunk-ext ] CRLF. Where LF would do, readers see other chunks.
 const CHUNK_LINE_REGEXP = /^[\da-fA-F]+[\t ]*(?:;[\t\x20-\x7e\x80-\xff]*)?\r\n$/;
-const KEY_REGEXP = /^[ \t\r\n]*([\da-fA-F]{128})[ \t\r\n]*$/;
+const HEX_REGEXP = /^[ \t\r\n]*([\da-fA-F]+)[ \t\r\n]*$/;
 
 /** The members of a list field, in lower case; a field that comes again goes on with the list. */
 function listMembers(fields: HttpResponse["fields"], lowerCaseName: string): string[] {
-  let list = "";
-  for (const [name, value] of fields) {
-    if (name.toLowerCase() === lowerCaseName) list += `,${value}`;
-  }
-  return list.toLowerCase().split(",").slice(1).map(trim);
+  return fields.filter(([name]) => name.toLowerCase() === lowerCaseName)
+    .flatMap(([, value]) => value.toLowerCase().split(",").map(trim));
 }
 
 // ---- Text
@@ -690,10 +690,10 @@ function tooLarge(part: "head" | "body", limit: number): KeyClientError {
 
 /** Shows a value on one line, cut short, with nothing in it that could move a terminal. */
 function show(value: unknown): string {
-  const isText = typeof value === "string";
-  const text = isText ? value : Deno.inspect(value, { depth: 0, breakLength: Infinity });
+  const inspect = globalThis.Deno?.inspect ?? String; // Node and Bun have none
+  const text = typeof value === "string" ? value : inspect(value, { depth: 0 });
   const short = text.length > 80 ? `${text.slice(0, 80).toWellFormed()}…` : text;
-  return (isText ? JSON.stringify(short) : short).replace(
+  return (text === value ? JSON.stringify(short) : short).replace(
     /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu,
     (char) => `\\u{${char.codePointAt(0)!.toString(16)}}`,
   );

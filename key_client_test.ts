@@ -388,6 +388,48 @@ Deno.test("KeyClient gives the reason, with the server's whole message", async (
   assertEquals(new KeyClientError("refused", "x", { cause }).status, 404);
 });
 
+Deno.test("KeyClient counts the digits of what is no key", async () => {
+  const counts = [1, 127, 129, 1000];
+  const answers = counts.map((count) => answering(`${H}\r\n \r\n${"F".repeat(count)}\n`));
+  await using server = new ScriptedServer(
+    ...answers,
+    answering(`${H}\r\n${"f".repeat(64)} ${"f".repeat(64)}`),
+    answering(`HTTP/1.1 404 x\r\n\r\n${"f".repeat(127)}`),
+  );
+  using client = new KeyClient({ port: server.port });
+  const message = async () =>
+    (await assertRejects(() => client.requestKey(), KeyClientError)).message.replace(/:.*/, "");
+  for (const count of counts) {
+    assertEquals(
+      await message(),
+      `The server did not answer with a key, but with ${count} hex digits`,
+    );
+  }
+  assertEquals(await message(), "The server did not answer with a key");
+  assertEquals(await message(), "The server answered with status 404");
+});
+
+Deno.test("KeyClient says that it needs Deno, where there is none", async () => {
+  const descriptor = Object.getOwnPropertyDescriptor(globalThis, "Deno")!;
+  const client = new KeyClient({ port: 1 });
+  let outcomes: PromiseSettledResult<unknown>[] = [];
+  let mistake: unknown;
+  try {
+    Reflect.deleteProperty(globalThis, "Deno");
+    outcomes = await Promise.allSettled([client.requestKey(), doKey({ port: 1 })]);
+    new KeyClient({ port: null as unknown as number });
+  } catch (error) {
+    mistake = error;
+  } finally {
+    Object.defineProperty(globalThis, "Deno", descriptor);
+  }
+  const [requested, given] = outcomes as [PromiseRejectedResult, PromiseFulfilledResult<null>];
+  assertEquals(requested.reason.code, "connect-failed");
+  assertEquals(requested.reason.message, "Cannot connect to 127.0.0.1:1: this module needs Deno");
+  assertEquals(given.value, null);
+  assertEquals(`${mistake}`, "TypeError: Cannot use port null: it must be a number");
+});
+
 Deno.test("doPut() hears a server that answers without reading everything, and resets", async () => {
   await using server = new ScriptedServer(async (peer) => {
     await peer.send("HTTP/1.1 414 URI Too Long\r\nContent-Length: 8\r\n\r\ntoo long");

@@ -469,6 +469,18 @@ Deno.test("main() --json prints one object, whatever happens", async () => {
   assertEquals({ ...usage, stdout: "" }, { exit: 2, stdout: "", stderr: "" });
 });
 
+Deno.test("main() --json has no character that could move a terminal", async () => {
+  const odd = "\x00\x1b[2J\x7f\x80\x9b\x9f\u061c\u200e\u200f\u202a\u202e\u2066\u2069\u2028\u2029";
+  await using server = answering(`HTTP/1.1 404 x\r\n\r\n${odd}\u{1f511}é`);
+  for (const terminal of [false, true]) {
+    const { stdout } = await run(["--json", "-p", server.port, "-u", odd], { terminal });
+    const { message, user } = JSON.parse(stdout);
+    assertEquals([message, user], [`${odd}\u{1f511}é`, odd]);
+    assertEquals(stdout.match(/[\p{Cc}\p{Bidi_Control}\p{Zl}\p{Zp}]/gu), ["\n"]);
+    assertStringIncludes(stdout, "\\u007f\\u0080\\u009b");
+  }
+});
+
 Deno.test("main() --offline prints the request that would be sent, and sends nothing", async () => {
   const rest = "User-Agent: key_client\r\nAccept: */*\r\n";
   const close = "Connection: close\r\n\r\n";
@@ -1279,6 +1291,27 @@ Deno.test("main() --serve waits for nobody who reads its log slowly", async () =
 Deno.test("main() --serve does not start if it is interrupted before", async () => {
   const { exit } = await run(["--serve", "--port", "0"], { signal: AbortSignal.abort() });
   assertEquals(exit, 130);
+});
+
+Deno.test("main() --serve writes an IPv6 address as a URL has it", async () => {
+  const abort = new AbortController();
+  // Where there is no IPv6, it says so of the same address.
+  const onStderr = (text: string) => {
+    if (text.endsWith("\n")) abort.abort();
+  };
+  const args = ["--serve", "--host", "::", "--port", "0"];
+  const { stderr } = await run(args, { signal: abort.signal, onStderr });
+  assertMatch(stderr, /^key_client: (listening|Cannot listen) on \[::\]:\d+[,:] /);
+});
+
+Deno.test("main() --serve --json --verbose has both, the events and the log", async () => {
+  await using server = await serving(["--json", "-v"]);
+  await send(server.port, "KEY /user/Ada/ HTTP/1.0\r\n\r\n");
+  const { stdout, stderr } = await server.stop();
+  const events = stdout.trimEnd().split("\n").map((line) => JSON.parse(line).event);
+  assertEquals(events, ["listening", "connected", "request", "answer", "closed", "users"]);
+  assertStringIncludes(stderr, "   > KEY /user/Ada/ HTTP/1.0\\r\\n\n");
+  assertMatch(stderr, /\nAda +127\.0\.0\.1 +1 +0 +0\n$/);
 });
 
 Deno.test("main() --serve says why it cannot listen", async () => {

@@ -134,6 +134,12 @@ const coding = (value: string, shown = value) =>
   malformed(`${H}Transfer-Encoding: ${value}\r\n\r\n${HI}`, "the transfer coding", shown);
 const chunkLine = (line: string, rest = "\r\nhi\r\n0\r\n\r\n", before = "") =>
   malformed(`${CHUNKED}${before}${line}${rest}`, "the size of a chunk", line);
+const chunkLineInLf = (line: string, rest: string, before = "") =>
+  malformed(
+    `${CHUNKED}${before}${line}\n${rest}`,
+    "the size of a chunk, as its line ends in LF alone",
+    line,
+  );
 const afterChunk = (rest: string) =>
   malformed(`${CHUNKED}2\r\nhi${rest}`, "the end of a chunk", rest.slice(0, 2));
 const largeBody = (wire: string) => ({ wire, error: tooLarge("body", 2 ** 20) });
@@ -301,8 +307,8 @@ const ROWS: Row[] = [
   accepts("chunk extensions", `${CHUNKED}2;a=b;c="d \xe9\t"\r\nhi\r\n0 ; e\r\n\r\n`, "hi"),
   accepts("byte 0xff in a chunk extension", `${CHUNKED}2;a=\xff\r\nhi\r\n0;\xff\r\n\r\n`, "hi"),
   accepts("line ends in chunk data", `${CHUNKED}4\r\n\r\n\r\n\r\n0\r\n\r\n`, "\r\n\r\n"),
-  refuses("LF after the size", chunkLine("2", "\nhi\r\n0\r\n\r\n")),
-  refuses("LF after the last size", chunkLine("0", "\n\r\n", "2\r\nhi\r\n")),
+  refuses("LF after the size", chunkLineInLf("2", "hi\r\n0\r\n\r\n")),
+  refuses("LF after the last size", chunkLineInLf("0", "\r\n", "2\r\nhi\r\n")),
   refuses("no size", chunkLine("")),
   refuses("size with 0x", chunkLine("0x2")),
   refuses("size with a sign", chunkLine("+2")),
