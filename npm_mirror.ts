@@ -1,0 +1,34 @@
+/**
+ * Prints the flags with which Deno can load the files that are its arguments: none, or those for
+ * the same modules from npm. Deno itself waits for minutes where a firewall drops its packets.
+ *
+ * ```sh
+ * deno run --allow-run npm_mirror.ts main.ts
+ * ```
+ *
+ * @module
+ */
+
+const SOURCES = [
+  { name: "JSR", flags: [], patience: 5 }, // seconds
+  { name: "npm", flags: ["--no-lock", "--import-map=npm_mirror.json"], patience: 20 },
+];
+
+const failures: string[] = [];
+for (const { name, flags, patience } of SOURCES) {
+  const command = new Deno.Command(Deno.execPath(), {
+    args: ["cache", "--quiet", ...flags, ...Deno.args], // asks no network for what is in the cache
+    signal: AbortSignal.timeout(1000 * patience),
+  });
+  const { success, signal, stderr } = await command.output();
+  if (success) {
+    const reason = failures.length > 0 ? ` (${failures.join("; ")})` : "";
+    console.error(`Modules from Deno's cache or ${name}${reason}`);
+    console.log(flags.join(" "));
+    Deno.exit();
+  }
+  const [line] = new TextDecoder().decode(stderr).split("\n");
+  failures.push(signal ? `no answer from ${name} in ${patience} s` : `${name}: ${line}`);
+}
+console.error(`No modules (${failures.join("; ")}): see "Isolated networks" in README.md`);
+console.log("--cached-only");
