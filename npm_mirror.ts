@@ -18,6 +18,7 @@ const failures: string[] = [];
 for (const { name, flags, patience } of SOURCES) {
   const command = new Deno.Command(Deno.execPath(), {
     args: ["cache", "--quiet", ...flags, ...Deno.args], // asks no network for what is in the cache
+    env: { NO_COLOR: "1" },
     signal: AbortSignal.timeout(1000 * patience),
   });
   const { success, signal, stderr } = await command.output();

@@ -1,0 +1,94 @@
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { FAULTS } from "./key_server.ts";
+import { main } from "./main.ts";
+import readme from "./README.md" with { type: "text" };
+
+/** What main() prints, on both streams, until it ends or until it is told to. */
+async function outputOf(args: string[], onText?: (text: string) => void, signal?: AbortSignal) {
+  let text = "";
+  const stream = {
+    isTerminal: () => false,
+    writeSync(p: Uint8Array) {
+      text += new TextDecoder().decode(p);
+      onText?.(text);
+      return p.length;
+    },
+  };
+  await main(args, { stdout: stream, stderr: stream, signal });
+  return text;
+}
+
+/** A transcript without what is another one each time. */
+function timeless(text: string): string {
+  return text.replace(/\d\d:\d\d:\d\d (?=127)/g, "TIME ").replace(/(127\.0\.0\.1):\d+/g, "$1:PORT")
+    .replace(/\d+\.\d ms/g, "# ms").replace(/[\da-f]{6}\.\.\.[\da-f]{4}/g, "KEY")
+    .replace(/^[\da-f]{6}([\da-f]{118}|\(.*\))[\da-f]{4}$/gm, "KEY");
+}
+
+/** The block of the README that begins like this. */
+function block(start: string): string {
+  const at = readme.indexOf(`\n\`\`\`text\n${start}`) + "\n```text\n".length;
+  assert(at > 100, start);
+  return readme.slice(at, readme.indexOf("```\n", at));
+}
+
+Deno.test("README.md shows the help", async () => {
+  assertEquals(block("key_client 0"), await outputOf(["--help"]));
+});
+
+Deno.test("README.md shows the demonstration", async () => {
+  assertEquals(
+    timeless(block("key_client: practice server")),
+    timeless(await outputOf(["--demo"])),
+  );
+});
+
+Deno.test("README.md shows the list of faults", async () => {
+  assertEquals(block("delivered oddly"), await outputOf(["--fault", "list"]));
+});
+
+Deno.test("README.md shows the lines of a drill as they are", () => {
+  const shown = block("key_client: drill on");
+  const lines = shown.match(/^[✔✘] .*/gm)!;
+  const known = Object.entries(FAULTS).flatMap(([name, { description, good }]) => [
+    `${name.padEnd(11)} ${description}`,
+    `${name.padEnd(11)} ${good}`,
+  ]);
+  for (const line of lines) assert(known.includes(line.slice(2)), line);
+  assertEquals(lines.length, 9);
+  const cure = `cure: ${FAULTS["chunked"].help}`;
+  assertStringIncludes(shown.replace(/\n {4}/g, " ").replaceAll(/ +/g, " "), cure);
+});
+
+Deno.test("README.md shows the practice server's log of a client that is mended, and its table", async () => {
+  const { promise: listening, resolve: listen } = Promise.withResolvers<number>();
+  const { promise: unfinished, resolve: said } = Promise.withResolvers<void>();
+  const abort = new AbortController();
+  const serving = outputOf(["--serve", "--port", "0"], (text) => {
+    const port = /listening on 127\.0\.0\.1:(\d+)/.exec(text)?.[1];
+    if (port) listen(Number(port));
+    if (text.includes("unfinished")) said();
+  }, abort.signal);
+  const port = await listening;
+  const host = `Host: 127.0.0.1:${port}\r\n`;
+  const close = "Connection: close\r\n\r\n";
+  const send = async (request: string, fields: string, unfinished?: Promise<void>) => {
+    using conn = await Deno.connect({ port });
+    await conn.write(new TextEncoder().encode(`${request} HTTP/1.1\r\n${fields}`));
+    await unfinished;
+    if (unfinished) await conn.closeWrite();
+    const answer = await new Response(conn.readable).text();
+    return answer.slice(-128);
+  };
+  await send("KEY /user/Ada", `${host}${close}`);
+  await send("KEY /user/Ada/", "", unfinished);
+  const key = await send("KEY /user/Ada/", `${host}${close}`);
+  await send(`PUT /key/Ada/b'${key}'/`, `${host}${close}`);
+  await send("KEY /user/Ada/", "\r\n"); // to the close
+  const last = await send("KEY /user/Ada/", `${host}${close}`);
+  await send(`PUT /key/Ada/${last}/`, `${host}${close}`);
+  abort.abort();
+  const [log, table] = (await serving).split("\n\n");
+  assertEquals(timeless(block("key_client: listening on")), `${timeless(log)}\n`);
+  assertEquals(block("user  address"), table);
+});
