@@ -251,9 +251,8 @@ function canonicalWords(args: string[]): string[] {
       if (attached !== undefined) throw new UsageError(`Option --${name} takes no value`);
       return canonical.push(`--${name}`);
     }
-    const isNext = attached === undefined && words.length > 0;
-    const isFlag = isNext && /^-./s.test(words[0]);
-    const value = isNext && !isFlag ? words.shift() : attached;
+    const isFlag = attached === undefined && /^-./s.test(words[0] ?? "");
+    const value = isFlag ? undefined : attached ?? words.shift();
     if (value) return canonical.push(`--${name}=${value}`);
     const hint = isFlag ? ` (if it starts with "-", write --${name}=VALUE)` : "";
     throw new UsageError(`Option --${name} needs a value${hint}`);

@@ -117,9 +117,11 @@ Deno.test("main() passes a key of odd bytes on as one segment", async () => {
 });
 
 const STATUSES: [status: number, exit: number][] = [
-  [302, 3],
-  [404, 4],
+  [300, 3],
+  [399, 3],
+  [400, 4],
   [405, 4],
+  [499, 4],
   [500, 5],
   [999, 5],
 ];
@@ -197,7 +199,9 @@ Deno.test("main() shows of a page or a long message the first line that says som
 
 Deno.test("main() takes --timeout to the microsecond", async () => {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  for (const [seconds, ms] of [[".0041", "4.1"], ["0.0059", "5.9"], ["00.01", "10"]]) {
+  for (
+    const [seconds, ms] of [[".0041", "4.1"], ["0.0059", "5.9"], [".0005", "0.5"], ["00.01", "10"]]
+  ) {
     const { stderr } = await run(["-p", `${listener.addr.port}`, "-t", seconds]);
     assertStringIncludes(stderr, `timed out after ${ms} ms, `);
   }
@@ -303,23 +307,45 @@ Deno.test("main() --verbose says where it connects before it waits", async () =>
   assertMatch(stderr, /^key_client: connecting to \[::1\]:\d+\nkey_client: Cannot connect to /);
 });
 
-Deno.test("main() --verbose tells the time between the messages", async () => {
-  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+Deno.test("main() --verbose tells the time between the messages, --json the time of all", async () => {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const serving = (async () => {
-    using conn = await listener.accept();
-    await conn.read(new Uint8Array(4096));
-    await new Promise((resolve) => setTimeout(resolve, 60));
-    await conn.write(new TextEncoder().encode("HTTP/1.1 404 x\r\nContent-Length: 0\r\n\r\n"));
-    listener.close();
+    for await (const conn of listener) {
+      await conn.read(new Uint8Array(4096));
+      await new Promise((resolve) => setTimeout(resolve, 60));
+      await conn.write(new TextEncoder().encode(`HTTP/1.0 200 x\r\n\r\n${KEY}`));
+      conn.close();
+    }
   })();
+  const port = `${listener.addr.port}`;
   const start = performance.now();
-  const { stderr } = await run(["-v", "--key", "-p", `${listener.addr.port}`]);
-  const total = performance.now() - start;
-  await serving;
+  const { stderr } = await run(["-v", "-p", port]);
+  const end = performance.now();
+  const { stdout } = await run(["--json", "-p", port]);
+  const total = performance.now() - end;
+  listener.close();
+  await serving.catch(() => {});
   const times = [...stderr.matchAll(/ {3}(\d+\.\d) ms\n/g)].map(([, time]) => Number(time));
-  assertEquals(times.length, 2);
-  assert(times[1] >= 55, `${times}`);
-  assert(times[0] > 0 && times[0] + times[1] <= total + 0.1, `${times} of ${total}`);
+  assertEquals(times.length, 4);
+  assert(times[1] >= 55 && times[3] >= 55, `${times}`);
+  const sum = times.reduce((sum, time) => sum + time);
+  assert(
+    times.every((time) => time >= 0) && sum <= end - start + 0.2,
+    `${times} of ${end - start}`,
+  );
+  const { ms } = JSON.parse(stdout);
+  assert(ms >= 115 && ms <= total + 1, `${ms} of ${total}`);
+  assertMatch(`${ms}`, /^\d+(\.\d{1,3})?$/);
+});
+
+Deno.test("main() asks for the close of the connection where it sends one request alone", async () => {
+  await using server = answering("HTTP/1.1 404 x\r\n\r\n");
+  for (const args of [["--key"], ["--put", KEY]]) {
+    const { stderr } = await run(["-vp", server.port, ...args]);
+    assertStringIncludes(stderr, "\n   > Connection: close\\r\\n\n");
+  }
+  const { stderr } = await run(["-vp", server.port]);
+  assertEquals(stderr.includes("Connection"), false);
 });
 
 Deno.test("main() --verbose shows what came of a response that failed", async () => {
@@ -359,6 +385,9 @@ Deno.test("main() --verbose shows the start of a large body only", async () => {
   const { stdout, stderr } = await run(["-v", "--put", KEY, "-p", server.port]);
   assertEquals(stdout.length, 5001);
   assertMatch(stderr, /\n {3}< x{4096}\n {3}< \(904 more bytes\)\n$/);
+  await using full = answering(`HTTP/1.1 200 OK\r\n\r\n\ufeff${"x".repeat(4093)}`);
+  const whole = await run(["-v", "--put", KEY, "-p", full.port]);
+  assertMatch(whole.stderr, /\n {3}< \ufeffx{4093}\n$/);
 });
 
 Deno.test("main() makes control characters visible on a terminal only", async () => {
@@ -383,6 +412,8 @@ Deno.test("main() makes control characters visible on a terminal only", async ()
 Deno.test("main() colours the conversation on a terminal only", async () => {
   const colored = await run(["--demo"], { terminal: true });
   assertEquals(colored.stderr.includes("\x1b[1m1. CLIENT"), !Deno.noColor);
+  // deno-lint-ignore no-control-regex
+  assertEquals(/ {3}\x1b\[2m\d+\.\d ms\x1b\[0m\n {3}> KEY/.test(colored.stderr), !Deno.noColor);
   assertEquals((await run(["--demo"])).stderr.includes("\x1b"), false);
 });
 
@@ -488,6 +519,10 @@ Deno.test("main() --offline prints the request that would be sent, and sends not
   for (const args of [["--offline"], ["--offline", "--key"]]) {
     assertEquals(await run(args), { exit: 0, stdout: keyRequest, stderr: "" });
   }
+  for (const port of ["1", "65535"]) {
+    const { stdout } = await run(["--offline", "--port", port]);
+    assertStringIncludes(stdout, `\r\nHost: 127.0.0.1:${port}\r\n`);
+  }
   for (const key of [KEY, "-"]) {
     const args = ["--offline", "-H", "::1", "-p", "80", "-u", "é", "--put", key];
     assertEquals(await run(args, { stdin: KEY }), {
@@ -513,7 +548,8 @@ Deno.test("main() --help fits a terminal and shows the defaults; --version the v
     }
   }
   for (const flag of ["--version", "-V"]) {
-    assertEquals((await run([flag])).stdout, `key_client ${config.version}\n`);
+    const version = { exit: 0, stdout: `key_client ${config.version}\n`, stderr: "" };
+    assertEquals(await run([flag]), version);
   }
 });
 
@@ -548,6 +584,17 @@ const USAGE: [args: string[], message: string][] = [
   [["-user", "Ada"], 'Unknown option "-user", did you mean --user?'],
   [["-port=1"], 'Unknown option "-port", did you mean --port?'],
   [["-key"], 'Unknown option "-key", did you mean --key?'],
+  [["--poxx", "1"], 'Unknown option "--poxx", did you mean --port?'],
+  [["--ho", "a"], 'Unknown option "--ho", did you mean --host?'],
+  [["--xhxost", "a"], 'Unknown option "--xhxost", did you mean --host?'],
+  [["--VERSIon"], 'Unknown option "--VERSIon"'],
+  [["--pxxx"], 'Unknown option "--pxxx"; see'],
+  [["--o"], 'Unknown option "--o"; see'],
+  [["--xhxxost"], 'Unknown option "--xhxxost"; see'],
+  [["--jons"], 'Unknown option "--jons", did you mean --json?'],
+  [["--drills"], 'Unknown option "--drills", did you mean --drill?'],
+  [["--timeouts", "1"], 'Unknown option "--timeouts", did you mean --timeout?'],
+  [["-uAda", "Bob"], 'Unexpected argument "Bob"'],
   [["-P", "1"], 'Unknown option "-P", did you mean --port?'],
   [["-T", "1"], 'Unknown option "-T", did you mean --timeout?'],
   [["-s"], 'Unknown option "-s", did you mean --serve?'],
@@ -572,6 +619,8 @@ const USAGE: [args: string[], message: string][] = [
   [["--", "--help"], 'Unexpected argument "--help"'],
   [["--port", "0"], 'Cannot use --port "0": it must be 1 to 65535'],
   [["--port", "70000"], 'Cannot use --port "70000": it must be 1 to 65535'],
+  [["--port", "65536"], 'Cannot use --port "65536": it must be 1 to 65535'],
+  [["--serve", "--port", "65536"], 'Cannot use --port "65536": it must be 0 to 65535'],
   [["--port", "abc"], 'Cannot use --port "abc": it must be 1 to 65535'],
   [["--port", "1e3"], 'Cannot use --port "1e3": it must be'],
   [["--port=-1"], 'Cannot use --port "-1": it must be'],
