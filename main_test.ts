@@ -1142,7 +1142,7 @@ Deno.test("main() --serve forgets what a request lacked when it is whole, and sa
   const onStderr = (text: string) => {
     if (text.match(/unfinished/g)?.length === 2) unfinished.resolve();
   };
-  await using server = await serving([], { onStderr });
+  await using server = await serving(["-v"], { onStderr });
   using good = await Deno.connect({ port: Number(server.port) });
   await good.write(new TextEncoder().encode("KEY /user/Ada/ HTTP/1.1\r\nHost: a\r\n"));
   using bad = await Deno.connect({ port: Number(server.port) });
@@ -1154,6 +1154,10 @@ Deno.test("main() --serve forgets what a request lacked when it is whole, and sa
   await new Response(bad.readable).text();
   const { stderr } = await server.stop();
   const words = "error: 34 bytes, and no empty line yet: end the head";
+  assertStringIncludes(
+    stderr,
+    `unfinished\n   > KEY /user/Bob/ HTTP/1.1\\r\\n\n   > Host: a\\r\\n\n  ${words}`,
+  );
   assertEquals(stderr.split(words).length, 4); // to Ada, to Bob, and to Bob again
   assertMatch(stderr, /\nAda +127\.0\.0\.1 +1 +0 +0\n/);
   assertMatch(stderr, /\nBob +127\.0\.0\.1 +0 +0 +1 {2}34 bytes, and no empty line yet\n/);
@@ -1176,6 +1180,20 @@ Deno.test("main() --serve takes stray bytes behind an answer for no unfinished r
   assertMatch(stderr, /\nAda +127\.0\.0\.1 +1 +0 +0 {2}there is a line end too many\n/);
   assertMatch(stderr, /\nBob +127\.0\.0\.1 +1 +0 +0 {2}5 bytes too many behind the request\n/);
   assertEquals(stderr.includes("(unknown)"), false);
+});
+
+Deno.test("main() --serve cuts long names in its table", async () => {
+  await using server = await serving([]);
+  for (const user of ["a".repeat(24), "b".repeat(25), `${"c".repeat(20)}%F0%9F%94%91ccc`]) {
+    await send(server.port, `KEY /user/${user}/ HTTP/1.0\r\n\r\n`);
+  }
+  const { stderr } = await server.stop();
+  const names = stderr.split("\n\n")[1].split("\n").map((line) => line.replace(/ .*/, ""));
+  assertEquals(names.slice(1, 4), [
+    "a".repeat(24),
+    `${"b".repeat(21)}...`,
+    `${"c".repeat(20)}\ufffd...`,
+  ]);
 });
 
 Deno.test("main() --serve --json prints a line for each event, and the users", async () => {
@@ -1371,6 +1389,10 @@ Deno.test("main() --serve says why it cannot listen", async () => {
     stderr: `key_client: Cannot listen on 127.0.0.1:${server.port}: the port is in use, ` +
       "choose another one with --port\n",
   });
+  const { stdout } = await run(["--serve", "--json", "--port", server.port]);
+  const { event, message } = JSON.parse(stdout);
+  assertEquals(event, "error");
+  assertMatch(message, /^Cannot listen on 127\.0\.0\.1:\d+: the port is in use/);
   const { exit, stderr } = await run(["--serve", "--host", "no-such-host.invalid"]);
   assertEquals(exit, 1);
   assertMatch(stderr, /^key_client: Cannot listen on no-such-host\.invalid:5000: .*\n$/);
