@@ -1515,14 +1515,27 @@ Deno.test("main() --drill tells a good client by exit status 0, and a flawed one
     ]);
     for (const line of stdout.split("\n")) assert(line.length <= 79, line);
   }
-  async function flawed() {
-    const { port, running } = await drilling(["--json"]);
+  async function flawed(args: string[]) {
+    const { port, running } = await drilling(args);
     for (const _ of NAMES) {
       const key = await doKey({ port, timeout: 2500 });
       await doPut(key ?? "None", { port, timeout: 2500 }).catch(() => {});
     }
-    const { exit, stdout, stderr } = await running;
-    assertEquals(exit, 1);
+    const run = await running;
+    assertEquals(run.exit, 1);
+    return run;
+  }
+  async function flawedInText() {
+    const { stdout } = await flawed([]);
+    assertEquals(stdout.match(/^ {4}cause: there was no key, and yet this came: PUT/gm)?.length, 1);
+    assertEquals(stdout.match(/^ {4}cause: as above\n {4}cure: as above\n/gm)?.length, 11);
+    assertMatch(
+      stdout,
+      /\n8 of 20 passed\nto try a fault by itself: --serve --fault status-400\n$/,
+    );
+  }
+  async function flawedInJson() {
+    const { stdout, stderr } = await flawed(["--json"]);
     assertEquals(stderr.split("\n").length, 2);
     const objects = stdout.trimEnd().split("\n").map((line) => JSON.parse(line));
     assertEquals(objects.pop(), { passed: 8, failed: 12, missing: 0 });
@@ -1542,7 +1555,7 @@ Deno.test("main() --drill tells a good client by exit status 0, and a flawed one
       }
     }
   }
-  await Promise.all([good(), flawed()]);
+  await Promise.all([good(), flawedInText(), flawedInJson()]);
 });
 
 Deno.test("main() --drill prints what there is so far when it is interrupted", async () => {
@@ -1566,6 +1579,9 @@ Deno.test("main() --drill prints what there is so far when it is interrupted", a
 to try a fault by itself: --serve --fault slow
 $`),
   );
+  const nowhere = await drilling([]);
+  nowhere.stop();
+  assertEquals((await nowhere.running).stdout, "0 of 20 passed, 20 without a verdict\n");
   const nobody = await drilling(["--json"]);
   nobody.stop();
   const { exit: status, stdout: json } = await nobody.running;
