@@ -783,7 +783,7 @@ Deno.test("startKeyServer() tells all that happens, in order", async () => {
   await server.event("closed");
   const common = { connection: 1, method: "PUT", userId: "Ada" };
   const message = bodyOf(response);
-  const remark = { severity: "error", status: 400, message, start: 14, end: 15 };
+  const remark = { severity: "error", status: 400, message, start: 14, end: 15 } as const;
   const events = server.events.map(({ time, peer, ...event }) => {
     assert(time >= before && time <= Date.now());
     assertEquals([peer.hostname, peer.port], ["127.0.0.1", port]);
