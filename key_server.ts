@@ -444,10 +444,13 @@ class Connection {
       for (const remark of checkRequest(this.#bytes.subarray(0, this.#received))) this.#say(remark);
     } else if (this.#state === "idle") {
       const { fault } = this.server;
-      if (fault === "keep-open" || fault === "silent") return;
+      if (fault === "silent") return;
       if (this.#lastFault === "silent") return this.close("server");
       const { length } = ENCODER.encode(this.#lastMessage);
       const about = { seconds: idleTimeout / 1000, length };
+      if (fault === "keep-open") {
+        return this.#say(remarkOf("kept-open", 0, 0, "", about), this.#lastRequest);
+      }
       this.#isIdled = true;
       this.#say(remarkOf("idle", 0, 0, this.#lastFault, about), this.#lastRequest);
       this.#finish();

@@ -1166,6 +1166,9 @@ Deno.test("startKeyServer() with the fault keep-open never closes first", async 
   await client.send(KEY_REQUEST);
   const key = bodyOf(await client.read(246));
   await delay(200);
+  assertEquals(server.remarks(), ["kept-open"]); // once
+  const { remark } = await server.event("remark");
+  assertStringIncludes(remark.message, "stop reading after Content-Length, 128 bytes of body");
   await client.send(`PUT /key/Ada/${key}/ HTTP/1.1\r\nHost: a\r\n\r\n`);
   assertEquals(bodyOf(await client.read(1)), SUCCESS);
   assertEquals(server.events.filter(({ type }) => type === "closed"), []);
