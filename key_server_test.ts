@@ -198,6 +198,10 @@ Deno.test("startKeyServer() tells which part of the key came back", async () => 
   const key = text(await client.requestKey());
   for (
     const [part, message] of [
+      [
+        key.slice(0, 127),
+        "the first 127 of the 128 digits: a slice cut the last one off, as `[:-1]`",
+      ],
       [key.slice(0, 63), "the first 63 of the 128 digits: `recv()` returned before everything"],
       [key.slice(1), "the last 127 of the 128 digits: the beginning was cut off"],
       [other, "63 of 128 digits, and not those that were issued to the user `User1`"],

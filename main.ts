@@ -37,7 +37,7 @@ import type { Remark } from "./request_check.ts";
  */
 export interface MainIo {
   /** Where `--put -` reads the key. */
-  stdin: { read(p: Uint8Array): Promise<number | null> };
+  stdin: { read(p: Uint8Array): Promise<number | null>; isTerminal?(): boolean };
   /** Where results go. */
   stdout: OutputStream;
   /** Where everything else goes. */
@@ -319,7 +319,7 @@ function parseTimeout(text: string): number {
   // Moving the point is exact, where 1.001 * 1000 is not.
   const timeout = /^(\d+\.?\d*|\.\d+)$/.test(text) ? Number(`${text}e3`) : NaN;
   if (timeout > 0 && timeout <= 2 ** 31 - 1) return timeout;
-  const range = "seconds above 0, at most 2147483.647";
+  const range = "a number of seconds, above 0 and at most 2147483.647";
   throw new UsageError(`Cannot use --timeout ${JSON.stringify(text)}: it must be ${range}`);
 }
 
@@ -334,7 +334,8 @@ async function parseFault(name: string | undefined): Promise<FaultName | undefin
 }
 
 function unexpected(word: string): UsageError {
-  return new UsageError(`Unexpected argument ${JSON.stringify(word)}`);
+  const hint = Object.hasOwn(FLAGS, word) ? `, did you mean --${word}?` : "";
+  return new UsageError(`Unexpected argument ${JSON.stringify(word)}${hint}`);
 }
 
 function unknownOption(option: string, word: string): UsageError {
@@ -406,10 +407,7 @@ async function converse(flags: Flags, io: MainIo): Promise<number> {
       error.message = refusal(response!, response!.message.trimEnd());
       line = refusal(response!, firstLine(response!.message, verbose));
     }
-    if (cause instanceof Deno.errors.ConnectionRefused) {
-      line = `${message}: nothing listens there; is the server running, are --host and --port ` +
-        "right? (--serve runs a practice server)";
-    }
+    if (code === "connect-failed") line = `${message}${connectHint(cause)}`;
   }
   if (error && !json) complain(io, line || error.message);
   const exit = !error ? 0 : error.code === "refused" ? exitStatus(response!.status) : 1;
@@ -433,6 +431,14 @@ function firstLine(text: string, isWhole: boolean): string {
   const [line = ""] = lines;
   const isAll = isWhole || line.length <= MAX_LINE && lines.length < 2 && !isPage;
   return `${cut(line, MAX_LINE)}${isAll ? "" : " (--verbose shows all of it)"}`;
+}
+
+function connectHint(cause: unknown): string {
+  if (cause instanceof Deno.errors.NotCapable) return "";
+  return cause instanceof Deno.errors.ConnectionRefused
+    ? ": nothing listens there; is the server running, are --host and --port right? " +
+      "(--serve runs a practice server)"
+    : "; is --host right, and that machine on this network?";
 }
 
 function exitStatus(status: number): number {
@@ -468,6 +474,7 @@ function toUsageError(error: unknown): unknown {
 /** Reads the key from standard input if it is `-`, without the white space around it. */
 async function readKey(put: string, io: MainIo): Promise<Uint8Array | string> {
   if (put !== "-") return put;
+  if (io.stdin.isTerminal?.()) complain(io, "type the key, then Enter and Ctrl-D");
   const input = new Uint8Array(MAX_STDIN_SIZE + 1);
   let size = 0;
   for (let count: number | null = 0; count !== null && size < input.length; size += count ?? 0) {
@@ -524,7 +531,9 @@ async function serve({ host, port, fault, json, verbose }: Flags, io: MainIo): P
   if (json) {
     out.print(jsonLine({ event: "listening", host: hostname, port: actualPort }));
   }
-  log.print(`key_client: listening on ${authority(hostname, actualPort)}, Ctrl-C ends it\n`);
+  const isAll = ["0.0.0.0", "::"].includes(hostname);
+  const where = `${authority(hostname, actualPort)}${isAll ? " (all addresses it has)" : ""}`;
+  log.print(`key_client: listening on ${where}, Ctrl-C ends it\n`);
   if (fault) {
     const { description, good } = FAULTS[fault];
     log.print(`key_client: ${fault}: ${description}; a good client ${good}\n`);
@@ -547,6 +556,8 @@ function listen<T>(
   } catch (error) {
     const reason = error instanceof Deno.errors.AddrInUse
       ? "the port is in use, choose another one with --port"
+      : error instanceof Deno.errors.AddrNotAvailable
+      ? "that is no address of this machine; --host 0.0.0.0 is all of them"
       : error instanceof Error
       ? error.message
       : String(error);
@@ -802,7 +813,7 @@ class UserTable {
       ...[row.asked, row.verified, row.errors].map(String),
       cut(row.remark === null ? "" : check.factOf({ message: row.remark }), 60),
     ]);
-    if (rows.length === 0) return "key_client: nobody came\n";
+    if (rows.length === 0) return "\nkey_client: nobody came\n";
     const widths = head.map((name, at) =>
       Math.max(name.length, ...rows.map((row) => row[at].length))
     );
@@ -980,6 +991,9 @@ async function drill({ host, port, json, verbose }: Flags, io: MainIo): Promise<
     text += `${passed} of ${total} passed${missing > 0 ? `, ${missing} without a verdict` : ""}\n`;
     const flaw = results.find((result) => !result.passed);
     if (flaw) text += `to try a fault by itself: --serve --fault ${flaw.fault}\n`;
+    if (passed > 0) {
+      text += "not judged: whether your client showed what it heard, and no traceback\n";
+    }
     put(text);
   }
   await log.end("");

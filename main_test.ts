@@ -167,7 +167,10 @@ Deno.test("main() says in one line why there is no usable answer", async () => {
   );
   const unknown = await run(["--host", "no-such-host.invalid"]);
   assertEquals(unknown.exit, 1);
-  assertMatch(unknown.stderr, /^key_client: Cannot connect to no-such-host\.invalid:5000: .*\n$/);
+  assertMatch(
+    unknown.stderr,
+    /^key_client: Cannot connect to no-such-host\.invalid:5000: .*; is --host right, and .*\n$/,
+  );
 });
 
 Deno.test("main() shows of a page or a long message the first line that says something", async () => {
@@ -615,6 +618,8 @@ const USAGE: [args: string[], message: string][] = [
   [["--key", "false"], 'Unexpected argument "false"'],
   [["Ada"], 'Unexpected argument "Ada"'],
   [["--key", KEY], `Unexpected argument "${KEY}"`],
+  [["serve"], 'Unexpected argument "serve", did you mean --serve?'],
+  [["toString"], 'Unexpected argument "toString"; see'],
   [["-"], 'Unexpected argument "-"'],
   [["--", "--help"], 'Unexpected argument "--help"'],
   [["--port", "0"], 'Cannot use --port "0": it must be 1 to 65535'],
@@ -624,13 +629,16 @@ const USAGE: [args: string[], message: string][] = [
   [["--port", "abc"], 'Cannot use --port "abc": it must be 1 to 65535'],
   [["--port", "1e3"], 'Cannot use --port "1e3": it must be'],
   [["--port=-1"], 'Cannot use --port "-1": it must be'],
-  [["--timeout", "0"], 'Cannot use --timeout "0": it must be seconds above 0'],
-  [["--timeout", "1s"], 'Cannot use --timeout "1s": it must be seconds'],
+  [["--timeout", "0"], 'Cannot use --timeout "0": it must be a number of seconds, above 0'],
+  [["--timeout", "1s"], 'Cannot use --timeout "1s": it must be a number of seconds'],
   [
     ["--timeout", "2147484"],
-    'Cannot use --timeout "2147484": it must be seconds above 0, at most 2147483.647',
+    'Cannot use --timeout "2147484": it must be a number of seconds, above 0 and at most 2147483.647',
   ],
-  [["--timeout", "2147483.6475"], 'Cannot use --timeout "2147483.6475": it must be seconds'],
+  [
+    ["--timeout", "2147483.6475"],
+    'Cannot use --timeout "2147483.6475": it must be a number of seconds',
+  ],
   [["-t", `.${"0".repeat(400)}1`], 'Cannot use --timeout ".00'],
   [["-t", "."], 'Cannot use --timeout "."'],
   [["-t", "1..2"], 'Cannot use --timeout "1..2"'],
@@ -849,6 +857,26 @@ Deno.test("main() says in one line that standard input cannot be read", async ()
   assertEquals({ exit, error }, { exit: 1, error: { code: "failed", message } });
 });
 
+Deno.test("main() --put - says on a terminal what it waits for", async () => {
+  await using server = answering("HTTP/1.1 404 x\r\n\r\n");
+  const given = [new TextEncoder().encode(`${KEY}\n`)];
+  const read = (p: Uint8Array) => {
+    const part = given.pop();
+    if (part) p.set(part);
+    return Promise.resolve(part?.length ?? null);
+  };
+  for (const isTerminal of [true, false]) {
+    const stderr = capture();
+    const stdin = { read, isTerminal: () => isTerminal };
+    const args = ["--put", "-", "-p", server.port];
+    assertEquals(await main(args, { stdin, stdout: capture(), stderr }), isTerminal ? 4 : 2);
+    assertEquals(
+      stderr.text.startsWith("key_client: type the key, then Enter and Ctrl-D\n"),
+      isTerminal,
+    );
+  }
+});
+
 Deno.test({
   name: "main() says in one line what it is not permitted to do",
   permissions: { net: ["127.0.0.1:1"] },
@@ -856,7 +884,10 @@ Deno.test({
     for (const args of [["--demo"], ["--serve"], ["--drill"], []]) {
       const { exit, stdout, stderr } = await run(args);
       assertEquals({ exit, stdout }, { exit: 1, stdout: "" });
-      assertMatch(stderr, /^key_client: .*Requires net access to "127\.0\.0\.1:\d+".*\n$/);
+      assertMatch(
+        stderr,
+        /^key_client: .*Requires net access to "127\.0\.0\.1:\d+", run again with the --allow-net flag\n$/,
+      );
     }
     const { exit, stdout, stderr } = await run(["--demo", "--json"]);
     assertEquals({ exit, stderr }, { exit: 1, stderr: "" });
@@ -949,7 +980,7 @@ TIME PEER  KEY /user/Ada L/ HTTP/1.1  400
   error: there is a space in the path: write it as \`%20\` (in Python: \`urllib.parse.quote(user_id, safe='')\`)
     KEY /user/Ada L/ HTTP/1.1\\r\\n
                  ^
-  warning: no Host field: HTTP/1.1 requires one (RFC 9112 section 3.2), many servers refuse the request; add \`Host: HOST\\r\\n\`
+  warning: no Host field: HTTP/1.1 requires one (RFC 9112 section 3.2), many servers refuse the request; add one with the server's address, as in \`Host: HOST\\r\\n\`
 TIME PEER  PUT /key/Ada/${short}x/ HTTP/1.1  400
   error: \`x\` is no hex digit: a key is 128 of 0-9 and a-f, sent just as it came
     PUT /key/Ada/${short}x/ HTTP/1.1\\r\\n
@@ -1368,7 +1399,7 @@ Deno.test("main() --serve writes an IPv6 address as a URL has it", async () => {
   };
   const args = ["--serve", "--host", "::", "--port", "0"];
   const { stderr } = await run(args, { signal: abort.signal, onStderr });
-  assertMatch(stderr, /^key_client: (listening|Cannot listen) on \[::\]:\d+[,:] /);
+  assertMatch(stderr, /^key_client: (listening on \[::\]:\d+ \(all|Cannot listen on \[::\]:\d+:) /);
 });
 
 Deno.test("main() --serve --json --verbose has both, the events and the log", async () => {
@@ -1393,6 +1424,11 @@ Deno.test("main() --serve says why it cannot listen", async () => {
   const { event, message } = JSON.parse(stdout);
   assertEquals(event, "error");
   assertMatch(message, /^Cannot listen on 127\.0\.0\.1:\d+: the port is in use/);
+  const other = await run(["--serve", "--host", "192.0.2.1"]); // of the documentation (RFC 5737)
+  assertMatch(
+    other.stderr,
+    /^key_client: Cannot listen on 192\.0\.2\.1:5000: that is no address of this/,
+  );
   const { exit, stderr } = await run(["--serve", "--host", "no-such-host.invalid"]);
   assertEquals(exit, 1);
   assertMatch(stderr, /^key_client: Cannot listen on no-such-host\.invalid:5000: .*\n$/);
@@ -1512,6 +1548,7 @@ Deno.test("main() --drill tells a good client by exit status 0, and a flawed one
       "  drill       a good client",
       ...NAMES.map((name) => `✔ ${name.padEnd(11)} ${FAULTS[name].good}`),
       "20 of 20 passed",
+      "not judged: whether your client showed what it heard, and no traceback",
     ]);
     for (const line of stdout.split("\n")) assert(line.length <= 79, line);
   }
@@ -1531,7 +1568,7 @@ Deno.test("main() --drill tells a good client by exit status 0, and a flawed one
     assertEquals(stdout.match(/^ {4}cause: as above\n {4}cure: as above\n/gm)?.length, 11);
     assertMatch(
       stdout,
-      /\n8 of 20 passed\nto try a fault by itself: --serve --fault status-400\n$/,
+      /\n8 of 20 passed\nto try a fault by itself: --serve --fault status-400\nnot judged: .*\n$/,
     );
   }
   async function flawedInJson() {
