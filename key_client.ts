@@ -37,9 +37,9 @@ export interface WireMessage {
   /** A request goes to the server, a response comes from it. */
   direction: "request" | "response";
   /** The start line and the field lines, up to and with the empty line. */
-  head: Uint8Array;
+  head: Uint8Array<ArrayBuffer>;
   /** All that follows the head, with chunk sizes and trailer fields where there are any. */
-  body: Uint8Array;
+  body: Uint8Array<ArrayBuffer>;
   /** When its last byte was written or read, in milliseconds as of `performance.now()`. */
   time: number;
 }
@@ -65,7 +65,7 @@ export interface HttpResponse {
   /** The fields in order: names as they were spelt, values as ISO 8859-1. */
   fields: [name: string, value: string][];
   /** The content, without its framing. */
-  body: Uint8Array;
+  body: Uint8Array<ArrayBuffer>;
 }
 
 /** What went wrong. The README says what to do about it. */
@@ -115,7 +115,7 @@ export class KeyClientError extends Error {
  * console.log(await doKey({ userId: "Ada", timeout: 500 }));
  * ```
  */
-export async function doKey(options: KeyClientOptions = {}): Promise<Uint8Array | null> {
+export async function doKey(options?: KeyClientOptions): Promise<Uint8Array<ArrayBuffer> | null> {
   try {
     return await new KeyClient({ ...checkOptions(options), keepAlive: false }).requestKey();
   } catch {
@@ -172,7 +172,7 @@ export class KeyClient implements Disposable {
    *
    * @throws {KeyClientError | TypeError} If there was no key, or the client is closed or busy.
    */
-  async requestKey(): Promise<Uint8Array> {
+  async requestKey(): Promise<Uint8Array<ArrayBuffer>> {
     const response = await this.#converse("KEY");
     const { status, ok, message } = response;
     const [, digits = ""] = HEX_REGEXP.exec(message) ?? [];
@@ -415,7 +415,7 @@ class Exchange implements Disposable {
   }
 
   /** Reads the body, framed as RFC 9112 section 6.3 says. */
-  async #readBody({ minorVersion, status, fields }: HttpResponse): Promise<Uint8Array> {
+  async #readBody({ minorVersion, status, fields }: HttpResponse) {
     const codings = listMembers(fields, "transfer-encoding");
     const lengths = listMembers(fields, "content-length");
     const options = listMembers(fields, "connection");
@@ -447,7 +447,7 @@ class Exchange implements Disposable {
   }
 
   /** Reads chunks and trailer fields: RFC 9112 section 7.1. */
-  async #readChunks(): Promise<Uint8Array> {
+  async #readChunks() {
     let [body, length] = [new Uint8Array(), 0];
     for (;;) {
       this.#headLimit += CHUNK_LINE_SIZE;
@@ -470,7 +470,7 @@ class Exchange implements Disposable {
   }
 
   /** Reads so many bytes, which are no part of a head, and with which the body has that size. */
-  async #readOctets(count: number, what: string, bodySize: number): Promise<Uint8Array> {
+  async #readOctets(count: number, what: string, bodySize: number) {
     if (bodySize > this.options.maxBodySize) throw tooLarge("body", this.options.maxBodySize);
     const end = this.#taken + count;
     while (this.#received < end) {
@@ -587,7 +587,7 @@ const MAX_INT = 2 ** 31 - 1; // of 32 bits: a longer timer fires at once
 const HOST_REGEXP = /^(?:[\w.-]+|(?=.*:.*:)[\da-fA-F:.]+(?:%[\w.-]+)?)$/;
 type CheckedOptions = ReturnType<typeof checkOptions>;
 
-function checkOptions(options: KeyClientOptions) {
+function checkOptions(options: KeyClientOptions = {}) {
   check(typeof options === "object" && options !== null, "options", options, "an object");
   const { hostname: name = "127.0.0.1", port = 5000, userId = "User1", signal } = options;
   const { timeout = 10_000, maxBodySize = 1_048_576, keepAlive = true, onMessage } = options;

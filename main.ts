@@ -144,7 +144,7 @@ interface Flags {
  *
  * @param args The arguments, without the program's name.
  * @param io What to read and write, and what interrupts it; by default the process's own streams.
- * @returns The exit status: 0 done; 1 no usable answer; 2 usage; 3, 4, 5 the server's answer was
+ * @returns The exit status: 0 done; 1 no usable answer; 2 usage, or it cannot listen there; 3, 4, 5 the server's answer was
  * another non-2xx, a 4xx, a 5xx; 130 interrupted; 141 standard output was closed.
  *
  * @example Usage
@@ -507,11 +507,6 @@ async function serve({ host, port, fault, json, verbose }: Flags, io: MainIo): P
   const { FAULTS, startKeyServer } = await import("./key_server.ts");
   check = await import("./request_check.ts");
   const interrupted = Promise.withResolvers<void>();
-  const interrupt = () => {
-    // A second Ctrl-C does not wait.
-    Deno.removeSignalListener("SIGINT", interrupt);
-    interrupted.resolve();
-  };
   const out = new Log(io.stdout, (count) => jsonLine({ event: "lost", count }));
   const log = new Log(io.stderr, (count) => `(${count} entries were not read in time)\n`);
   const table = new UserTable();
@@ -523,10 +518,8 @@ async function serve({ host, port, fault, json, verbose }: Flags, io: MainIo): P
   };
   const start = () => startKeyServer({ hostname: host, port, fault, onEvent });
   const server = listen(start, { host, port, json }, io);
-  if (!server) return 1;
-  Deno.addSignalListener("SIGINT", interrupt);
-  io.signal?.addEventListener("abort", interrupt, { once: true });
-  if (io.signal?.aborted) interrupt();
+  if (!server) return 2;
+  const release = onInterrupt(io, interrupted.resolve);
   const { hostname, port: actualPort } = server.addr;
   if (json) {
     out.print(jsonLine({ event: "listening", host: hostname, port: actualPort }));
@@ -539,6 +532,7 @@ async function serve({ host, port, fault, json, verbose }: Flags, io: MainIo): P
     log.print(`key_client: ${fault}: ${description}; a good client ${good}\n`);
   }
   await interrupted.promise;
+  release(); // a second Ctrl-C does not wait
   await server.shutdown();
   if (json) await out.end(jsonLine({ event: "users", users: table.rows() }));
   if (show) await log.end(table.format());
@@ -554,6 +548,7 @@ function listen<T>(
   try {
     return start();
   } catch (error) {
+    if (error instanceof Deno.errors.NotCapable) throw error;
     const reason = error instanceof Deno.errors.AddrInUse
       ? "the port is in use, choose another one with --port"
       : error instanceof Deno.errors.AddrNotAvailable
@@ -565,6 +560,18 @@ function listen<T>(
     if (json) print(io.stdout, jsonLine({ event: "error", message }));
     complain(io, message); // also to who looks at the output only when it is over
   }
+}
+
+/** Calls this when Ctrl-C, `kill` or the signal interrupts; gives what ends that. */
+function onInterrupt({ signal: abort }: MainIo, interrupt: () => void): () => void {
+  const signals: Deno.Signal[] = Deno.build.os === "windows" ? ["SIGINT"] : ["SIGINT", "SIGTERM"];
+  for (const signal of signals) Deno.addSignalListener(signal, interrupt);
+  abort?.addEventListener("abort", interrupt, { once: true });
+  if (abort?.aborted) interrupt();
+  return () => {
+    for (const signal of signals) Deno.removeSignalListener(signal, interrupt);
+    abort?.removeEventListener("abort", interrupt);
+  };
 }
 
 /** Host and port as they stand in a URL. */
@@ -966,15 +973,12 @@ async function drill({ host, port, json, verbose }: Flags, io: MainIo): Promise<
   const onEvent = verbose ? logger(log, true) : undefined;
   const start = () => startDrill({ hostname: host, port, onWaiting, onBegun, onResult, onEvent });
   const drill = listen(start, { host, port, json }, io);
-  if (!drill) return 1;
+  if (!drill) return 2;
   const { hostname, port: actualPort } = drill.addr;
   const where = authority(hostname, actualPort);
   const total = names.length;
   complain(io, `drill on ${where}: run your client ${total} times, Ctrl-C ends it`);
-  const signals: Deno.Signal[] = Deno.build.os === "windows" ? ["SIGINT"] : ["SIGINT", "SIGTERM"];
-  for (const signal of signals) Deno.addSignalListener(signal, stop);
-  io.signal?.addEventListener("abort", stop, { once: true });
-  if (io.signal?.aborted) stop();
+  const release = onInterrupt(io, stop);
   const results = await drill.finished;
   const passed = results.filter((result) => result.passed).length;
   const failed = results.length - passed;
@@ -997,8 +1001,7 @@ async function drill({ host, port, json, verbose }: Flags, io: MainIo): Promise<
     put(text);
   }
   await log.end("");
-  for (const signal of signals) Deno.removeSignalListener(signal, stop); // not before all is said
-  io.signal?.removeEventListener("abort", stop);
+  release(); // not before all is said
   if (failure !== undefined) throw failure;
   return missing > 0 ? 130 : failed > 0 ? 1 : 0;
 }

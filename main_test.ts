@@ -1415,7 +1415,7 @@ Deno.test("main() --serve --json --verbose has both, the events and the log", as
 Deno.test("main() --serve says why it cannot listen", async () => {
   await using server = await serving([]);
   assertEquals(await run(["--serve", "--port", server.port]), {
-    exit: 1,
+    exit: 2,
     stdout: "",
     stderr: `key_client: Cannot listen on 127.0.0.1:${server.port}: the port is in use, ` +
       "choose another one with --port\n",
@@ -1430,7 +1430,7 @@ Deno.test("main() --serve says why it cannot listen", async () => {
     /^key_client: Cannot listen on 192\.0\.2\.1:5000: that is no address of this/,
   );
   const { exit, stderr } = await run(["--serve", "--host", "no-such-host.invalid"]);
-  assertEquals(exit, 1);
+  assertEquals(exit, 2);
   assertMatch(stderr, /^key_client: Cannot listen on no-such-host\.invalid:5000: .*\n$/);
 });
 
@@ -1762,7 +1762,7 @@ Deno.test("main() --drill corrects itself when a PUT comes late", async () => {
 Deno.test("main() --drill says in one line that it cannot listen", async () => {
   await using server = startKeyServer({ port: 0 });
   const { exit, stdout, stderr } = await run(["--drill", "-p", `${server.addr.port}`]);
-  assertEquals({ exit, stdout }, { exit: 1, stdout: "" });
+  assertEquals({ exit, stdout }, { exit: 2, stdout: "" });
   assertMatch(
     stderr,
     /^key_client: Cannot listen on 127\.0\.0\.1:\d+: the port is in use[^\n]*\n$/,
