@@ -23,13 +23,18 @@ for (const { name, flags, patience } of SOURCES) {
   });
   const { success, signal, stderr } = await command.output();
   if (success) {
-    const reason = failures.length > 0 ? ` (${failures.join("; ")})` : "";
-    console.error(`Modules from Deno's cache or ${name}${reason}`);
+    const reason = failures.length > 0 ? `, as ${failures.join(", ")}` : "";
+    console.error(`Modules from ${name} or Deno's cache${reason}`);
     console.log(flags.join(" "));
     Deno.exit();
   }
-  const [line] = new TextDecoder().decode(stderr).split("\n");
-  failures.push(signal ? `no answer from ${name} in ${patience} s` : `${name}: ${line}`);
+  const text = new TextDecoder().decode(stderr);
+  const reason = signal
+    ? `does not answer within ${patience} s`
+    : /failed to load|failed loading/i.test(text)
+    ? "cannot be reached"
+    : `gives none (${text.replace(/\n[^]*/, "")})`;
+  failures.push(`${name} ${reason}`);
 }
-console.error(`No modules (${failures.join("; ")}): see "Isolated networks" in README.md`);
+console.error(`No modules, as ${failures.join(", ")}: see "Isolated networks" in README.md`);
 console.log("--cached-only");
