@@ -506,7 +506,7 @@ let check: typeof import("./request_check.ts");
 async function serve({ host, port, fault, json, verbose }: Flags, io: MainIo): Promise<number> {
   const { FAULTS, startKeyServer } = await import("./key_server.ts");
   check = await import("./request_check.ts");
-  const interrupted = Promise.withResolvers<void>();
+  const interrupts = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
   const out = new Log(io.stdout, (count) => jsonLine({ event: "lost", count }));
   const log = new Log(io.stderr, (count) => `(${count} entries were not read in time)\n`);
   const table = new UserTable();
@@ -519,7 +519,8 @@ async function serve({ host, port, fault, json, verbose }: Flags, io: MainIo): P
   const start = () => startKeyServer({ hostname: host, port, fault, onEvent });
   const server = listen(start, { host, port, json }, io);
   if (!server) return 2;
-  const release = onInterrupt(io, interrupted.resolve);
+  const [interrupted, again] = interrupts.map(({ promise }) => promise);
+  const release = onInterrupt(io, () => interrupts.shift()?.resolve());
   const { hostname, port: actualPort } = server.addr;
   if (json) {
     out.print(jsonLine({ event: "listening", host: hostname, port: actualPort }));
@@ -531,11 +532,11 @@ async function serve({ host, port, fault, json, verbose }: Flags, io: MainIo): P
     const { description, good } = FAULTS[fault];
     log.print(`key_client: ${fault}: ${description}; a good client ${good}\n`);
   }
-  await interrupted.promise;
-  release(); // a second Ctrl-C does not wait
-  await server.shutdown();
+  await interrupted;
+  await Promise.race([server.shutdown(), again]);
   if (json) await out.end(jsonLine({ event: "users", users: table.rows() }));
   if (show) await log.end(table.format());
+  release(); // not before all is said
   return 130;
 }
 
@@ -562,15 +563,21 @@ function listen<T>(
   }
 }
 
-/** Calls this when Ctrl-C, `kill` or the signal interrupts; gives what ends that. */
+/** Calls this whenever Ctrl-C, `kill` or the signal interrupts; gives what ends that. */
 function onInterrupt({ signal: abort }: MainIo, interrupt: () => void): () => void {
   const signals: Deno.Signal[] = Deno.build.os === "windows" ? ["SIGINT"] : ["SIGINT", "SIGTERM"];
-  for (const signal of signals) Deno.addSignalListener(signal, interrupt);
-  abort?.addEventListener("abort", interrupt, { once: true });
-  if (abort?.aborted) interrupt();
+  let last = -Infinity;
+  const listener = () => {
+    const now = performance.now();
+    if (now - last > 200) interrupt(); // `deno task` sends once more what the terminal has sent
+    last = now;
+  };
+  for (const signal of signals) Deno.addSignalListener(signal, listener);
+  abort?.addEventListener("abort", listener, { once: true });
+  if (abort?.aborted) listener();
   return () => {
-    for (const signal of signals) Deno.removeSignalListener(signal, interrupt);
-    abort?.removeEventListener("abort", interrupt);
+    for (const signal of signals) Deno.removeSignalListener(signal, listener);
+    abort?.removeEventListener("abort", listener);
   };
 }
 

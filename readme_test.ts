@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { FAULTS } from "./key_server.ts";
 import { main } from "./main.ts";
+import { checkRequest } from "./request_check.ts";
 import readme from "./README.md" with { type: "text" };
 
 /** What main() prints, on both streams, until it ends or until it is told to. */
@@ -58,6 +59,29 @@ Deno.test("README.md shows the lines of a drill as they are", () => {
   assertEquals(lines.length, 9);
   const cure = `cure: ${FAULTS["chunked"].help}`;
   assertStringIncludes(shown.replace(/\n {4}/g, " ").replaceAll(/ +/g, " "), cure);
+});
+
+/** What the table of symptoms quotes, and a request of which it is said. */
+const SYMPTOMS: [words: string, line: string][] = [
+  ["the key is empty", "PUT /key/Ada// HTTP/1.1"],
+  ["the key has a part of the response's head with it", "PUT /key/Ada/HTTP/1.1 200 OK"],
+  ["the key is wrapped in b'...'", "PUT /key/Ada/b'12'/ HTTP/1.1"],
+  ["here the line ends in the middle of the path", "PUT /key/Ada/12\r\n/ HTTP/1.1"],
+  ["here the line ends in the middle of the path", "KEY /user/Ada\n/ HTTP/1.1"],
+  ["there is a space in the path", "KEY /user/Ada L/ HTTP/1.1"],
+  ["the path does not end in a slash", "KEY /user/Ada HTTP/1.1"],
+  ["the key is `None`", "PUT /key/Ada/None/ HTTP/1.1"],
+  ["this is a sentence and no key", "PUT /key/Ada/there is no such user/ HTTP/1.1"],
+];
+
+Deno.test("README.md quotes in its table of symptoms what the practice server says", () => {
+  const table = readme.slice(readme.indexOf("### Symptoms"), readme.indexOf("```python"));
+  for (const [words, line] of SYMPTOMS) {
+    assertStringIncludes(table, words);
+    const request = new TextEncoder().encode(`${line}\r\nHost: 127.0.0.1\r\n\r\n`);
+    assertStringIncludes(checkRequest(request)[0].message, words);
+  }
+  assertEquals(table.match(/(?<=\| 40\d `)[^|]*/g)?.length, 6);
 });
 
 Deno.test("README.md shows the practice server's log of a client that is mended, and its table", async () => {
