@@ -14,27 +14,35 @@ const SOURCES = [
   { name: "npm", flags: ["--no-lock", "--import-map=npm_mirror.json"], patience: 20 },
 ];
 
-const failures: string[] = [];
-for (const { name, flags, patience } of SOURCES) {
-  const command = new Deno.Command(Deno.execPath(), {
-    args: ["cache", "--quiet", ...flags, ...Deno.args], // asks no network for what is in the cache
-    env: { NO_COLOR: "1" },
-    signal: AbortSignal.timeout(1000 * patience),
-  });
-  const { success, signal, stderr } = await command.output();
-  if (success) {
-    const reason = failures.length > 0 ? `, as ${failures.join(", ")}` : "";
-    console.error(`Modules from ${name} or Deno's cache${reason}`);
-    console.log(flags.join(" "));
-    Deno.exit();
-  }
+/** Gives why Deno did not do it, or `undefined` if it did. */
+async function failure(args: string[], patience: number): Promise<string | undefined> {
+  const deadline = AbortSignal.timeout(1000 * patience);
+  const options = { args, env: { NO_COLOR: "1" }, signal: deadline };
+  const { success, stderr } = await new Deno.Command(Deno.execPath(), options).output();
+  if (success) return undefined;
+  if (deadline.aborted) return `gave them not within ${patience} s`;
   const text = new TextDecoder().decode(stderr);
-  const reason = signal
-    ? `does not answer within ${patience} s`
-    : /failed to load|failed loading/i.test(text)
-    ? "cannot be reached"
-    : `gives none (${text.replace(/\n[^]*/, "")})`;
-  failures.push(`${name} ${reason}`);
+  if (/failed to load|failed loading/i.test(text)) return "cannot be reached";
+  return `gave none (${text.replace(/\n[^]*/, "")})`;
 }
-console.error(`No modules, as ${failures.join(", ")}: see "Isolated networks" in README.md`);
-console.log("--cached-only");
+
+function use(message: string, flags: string[]): never {
+  console.error(message);
+  console.log(flags.join(" "));
+  Deno.exit();
+}
+
+for (const { name, flags, patience } of SOURCES) { // without asking a network
+  const args = ["test", "--no-run", "--no-check", "--cached-only", ...flags, ...Deno.args];
+  if (await failure(args, patience) === undefined) {
+    use(`Modules from Deno's cache, where they came from ${name}`, flags);
+  }
+}
+let reason = "";
+for (const { name, flags, patience } of SOURCES) {
+  if (reason) console.error(`${reason}, asking ${name}`);
+  const why = await failure(["cache", "--quiet", ...flags, ...Deno.args], patience);
+  if (why === undefined) use(`Modules from ${name}`, flags);
+  reason = `${name} ${why}`;
+}
+use(`${reason}: see "Isolated networks" in README.md`, ["--cached-only"]);
