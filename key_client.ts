@@ -592,7 +592,7 @@ function checkOptions(options: KeyClientOptions = {}) {
   const { hostname: name = "127.0.0.1", port = 5000, userId = "User1", signal } = options;
   const { timeout = 10_000, maxBodySize = 1_048_576, keepAlive = true, onMessage } = options;
   // It goes into the Host field, so nothing may pass that is no part of a name or an address.
-  const hostname = typeof name === "string" ? name.replace(/^\[(.*:.*)\]$/, "$1") : "";
+  const hostname = typeof name === "string" ? name.replace(/^\[(?=[^:]*:)(.*)\]$/, "$1") : "";
   check(HOST_REGEXP.test(hostname), "hostname", name, "a host name or an IP address");
   checkNumber("port", port, Number.isInteger(port) && port >= 1 && port <= 65535, "1 to 65535");
   checkNumber("timeout", timeout, timeout > 0 && timeout <= MAX_INT, `above 0, at most ${MAX_INT}`);
@@ -634,11 +634,10 @@ function check(passes: boolean, name: string, value: unknown, rule: string, type
  */
 export async function readResponse(
   source: { read(p: Uint8Array): Promise<number | null> },
-  options: { maxBodySize?: number } = {},
+  { maxBodySize }: { maxBodySize?: number } = {},
 ): Promise<HttpResponse> {
   check(typeof source?.read === "function", "source", source, "an object with a read method");
-  const checked = checkOptions({ maxBodySize: options.maxBodySize });
-  const response = await new Exchange(checked, source as Deno.TcpConn).read(); // and no more
+  const response = await new Exchange(checkOptions({ maxBodySize }), source as Deno.TcpConn).read();
   return { ...response, body: response.body.slice() };
 }
 
@@ -690,8 +689,9 @@ function tooLarge(part: "head" | "body", limit: number): KeyClientError {
 
 /** Shows a value on one line, cut short, with nothing in it that could move a terminal. */
 function show(value: unknown): string {
-  const inspect = globalThis.Deno?.inspect ?? String; // Node and Bun have none
-  const text = typeof value === "string" ? value : inspect(value, { depth: 0 });
+  const options = { depth: 0, breakLength: Infinity };
+  const inspect = globalThis.Deno?.inspect ?? ((value) => Object.prototype.toString.call(value));
+  const text = typeof value === "string" ? value : inspect(value, options);
   const short = text.length > 80 ? `${text.slice(0, 80).toWellFormed()}…` : text;
   return (text === value ? JSON.stringify(short) : short).replace(
     /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu,

@@ -409,6 +409,15 @@ Deno.test("KeyClient counts the digits of what is no key", async () => {
   assertEquals(await message(), "The server answered with status 404");
 });
 
+Deno.test("KeyClient shows a value that is wrong on one line", () => {
+  const value = { first: "a".repeat(30), second: "b".repeat(30), third: 3, fourth: 4 };
+  assertThrows(
+    () => new KeyClient({ port: value as unknown as number }),
+    TypeError,
+    `Cannot use port { first: "${"a".repeat(30)}", second: "${"b".repeat(28)}…: it must be`,
+  );
+});
+
 Deno.test("KeyClient says that it needs Deno, where there is none", async () => {
   const descriptor = Object.getOwnPropertyDescriptor(globalThis, "Deno")!;
   const client = new KeyClient({ port: 1 });
@@ -417,7 +426,7 @@ Deno.test("KeyClient says that it needs Deno, where there is none", async () => 
   try {
     Reflect.deleteProperty(globalThis, "Deno");
     outcomes = await Promise.allSettled([client.requestKey(), doKey({ port: 1 })]);
-    new KeyClient({ port: null as unknown as number });
+    new KeyClient({ port: Object.create(null) });
   } catch (error) {
     mistake = error;
   } finally {
@@ -427,7 +436,7 @@ Deno.test("KeyClient says that it needs Deno, where there is none", async () => 
   assertEquals(requested.reason.code, "connect-failed");
   assertEquals(requested.reason.message, "Cannot connect to 127.0.0.1:1: this module needs Deno");
   assertEquals(given.value, null);
-  assertEquals(`${mistake}`, "TypeError: Cannot use port null: it must be a number");
+  assertEquals(`${mistake}`, "TypeError: Cannot use port [object Object]: it must be a number");
 });
 
 Deno.test("doPut() hears a server that answers without reading everything, and resets", async () => {

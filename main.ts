@@ -103,9 +103,10 @@ const FLAGS: Record<string, Flag> = {
 const NAMES = Object.keys(FLAGS);
 
 async function formatHelp(): Promise<string> {
-  const rows = Object.entries(FLAGS).map(([name, { letter, value, help, ...flag }]) => {
+  const rows = Object.entries(FLAGS).map(([name, flag]) => {
+    const { letter, value, help, default: fallback } = flag;
     const names = `${letter ? `-${letter},` : "   "} --${name}${value ? ` ${value}` : ""}`;
-    const about = [help ?? [], flag.default ? `[${flag.default}]` : []].flat().join(" ");
+    const about = [help ?? [], fallback ? `[${fallback}]` : []].flat().join(" ");
     return about ? `  ${names.padEnd(30)}${about}\n` : `  ${names}  `;
   });
   return `key_client ${config.version}: a client for the key server exercise
@@ -144,8 +145,9 @@ interface Flags {
  *
  * @param args The arguments, without the program's name.
  * @param io What to read and write, and what interrupts it; by default the process's own streams.
- * @returns The exit status: 0 done; 1 no usable answer; 2 usage, or it cannot listen there; 3, 4, 5 the server's answer was
- * another non-2xx, a 4xx, a 5xx; 130 interrupted; 141 standard output was closed.
+ * @returns The exit status: 0 done; 1 no usable answer; 2 usage, or it cannot listen there; 3, 4, 5
+ * the server's answer was another non-2xx, a 4xx, a 5xx; 130 interrupted; 141 standard output was
+ * closed.
  *
  * @example Usage
  * ```ts
@@ -199,12 +201,13 @@ async function run(args: string[], io: MainIo): Promise<number> {
 /** Says in one line what went wrong, and gives the exit status. */
 function fail(error: unknown, args: string[], io: MainIo): number {
   if (error instanceof OutputError) throw error;
-  if (io.signal?.aborted) return 130;
+  if (io.signal?.aborted && error === io.signal.reason) return 130;
   const mistake = toUsageError(error);
   const [exit, code] = mistake instanceof UsageError ? [2, "usage"] : [1, "failed"];
   const message = mistake instanceof Error ? mistake.message : String(mistake);
-  if (args.includes("--json")) printJson(io, { exit, error: { code, message } });
-  else complain(io, exit === 2 ? `${message}; see --help` : message);
+  if (!args.includes("--json")) complain(io, exit === 2 ? `${message}; see --help` : message);
+  else if (args.includes("--serve") || args.includes("--drill")) printError(io, message);
+  else printJson(io, { exit, error: { code, message } });
   return exit;
 }
 
@@ -227,15 +230,15 @@ async function parseFlags(args: string[]): Promise<Flags> {
   const first = modes.find((mode) => given.has(mode)) ?? "all";
   const isAsked = first === "help" || first === "version"; // whatever else is given
   if (!isAsked) checkCombination(given, isList);
-  const value = (name: string) => given.get(name) ?? FLAGS[name].default ?? "";
+  const value = (name: string) => (isAsked ? undefined : given.get(name)) ?? FLAGS[name].default;
   return {
     mode: isList && !isAsked ? "faults" : first,
-    put: value("put"),
-    host: parseHost(value("host")),
-    port: parsePort(value("port"), given.has("serve") || given.has("drill") ? 0 : 1),
-    user: value("user"),
-    timeout: parseTimeout(value("timeout")),
-    fault: isList ? undefined : await parseFault(given.get("fault")),
+    put: value("put") ?? "",
+    host: parseHost(value("host")!),
+    port: parsePort(value("port")!, first === "serve" || first === "drill" ? 0 : 1),
+    user: value("user")!,
+    timeout: parseTimeout(value("timeout")!),
+    fault: isList ? undefined : await parseFault(value("fault")),
     verbose: given.has("verbose"),
     json: given.has("json"),
     offline: given.has("offline"),
@@ -264,7 +267,8 @@ function canonicalWords(args: string[]): string[] {
     if (!dashes || word === "-") throw unexpected(word);
     const isLong = dashes === "--";
     // One dash before a long name: `-user` would be the user `ser`.
-    if (isLong !== Object.hasOwn(FLAGS, name)) throw unknownOption(dashes + name, word);
+    const isName = Object.hasOwn(FLAGS, isLong ? name : name.toLowerCase());
+    if (isLong !== isName) throw unknownName(dashes + name);
     if (isLong) {
       add(name, attached);
       continue;
@@ -273,7 +277,7 @@ function canonicalWords(args: string[]): string[] {
       const letter = String.fromCodePoint(rest.codePointAt(0)!);
       rest = rest.slice(letter.length);
       const flag = NAMES.find((name) => FLAGS[name].letter === letter);
-      if (flag === undefined) throw unknownOption(`-${letter}`, word);
+      if (flag === undefined) throw unknownLetter(letter, word);
       const takesRest = FLAGS[flag].value !== undefined || rest.startsWith("=");
       add(flag, takesRest && rest ? rest.replace(/^=/, "") : undefined);
       if (takesRest) rest = "";
@@ -301,26 +305,30 @@ function checkCombination(given: Map<string, string>, isList: boolean): void {
 
 /** Finds what belongs into `--port`, or nowhere; all else the library checks. */
 function parseHost(text: string): string {
-  const match = /^(\w+:\/\/)?(\[[\da-f:.]+\]|[\w.-]+)(?::(\d*))?(\/(?!\/).*)?$/i.exec(text);
+  const bare = /^\[[\da-f.]*:[\da-f.:]*\]$/i.test(text) ? text.slice(1, -1) : text;
+  const match = /^(\w+:\/\/)?(\[[\da-f.]*:[\da-f.:]*\]|[\w.-]+)(?::(\d*))?(\/(?!\/).*)?$/i.exec(
+    bare,
+  );
   const [, scheme, host, port, path] = match ?? [];
-  if (scheme === undefined && port === undefined && path === undefined) return text;
+  const isPort = !port || Number(port) > 0 && Number(port) <= 65535;
+  if (!isPort || scheme === undefined && port === undefined && path === undefined) return bare;
   const flags = `--host ${host.replace(/^\[|\]$/g, "")}${port ? ` --port ${port}` : ""}`;
-  throw new UsageError(`Cannot use --host ${JSON.stringify(text)}: write ${flags}`);
+  throw new UsageError(`Cannot use --host ${quote(text)}: write ${flags}`);
 }
 
 function parsePort(text: string, least: number): number {
   const port = /^\d+$/.test(text) ? Number(text) : NaN;
   if (port >= least && port <= 65535) return port;
-  throw new UsageError(`Cannot use --port ${JSON.stringify(text)}: it must be ${least} to 65535`);
+  throw new UsageError(`Cannot use --port ${quote(text)}: it must be ${least} to 65535`);
 }
 
 /** Seconds to milliseconds. */
 function parseTimeout(text: string): number {
   // Moving the point is exact, where 1.001 * 1000 is not.
-  const timeout = /^(\d+\.?\d*|\.\d+)$/.test(text) ? Number(`${text}e3`) : NaN;
+  const timeout = /^(\d+(\.\d*)?|\.\d+)$/.test(text) ? Number(`${text}e3`) : NaN;
   if (timeout > 0 && timeout <= 2 ** 31 - 1) return timeout;
   const range = "a number of seconds, above 0 and at most 2147483.647";
-  throw new UsageError(`Cannot use --timeout ${JSON.stringify(text)}: it must be ${range}`);
+  throw new UsageError(`Cannot use --timeout ${quote(text)}: it must be ${range}`);
 }
 
 async function parseFault(name: string | undefined): Promise<FaultName | undefined> {
@@ -330,25 +338,34 @@ async function parseFault(name: string | undefined): Promise<FaultName | undefin
   const names = [...Object.keys(FAULTS), "list"];
   const hint = names.find((other) => other.includes(name)) ?? suggest(name.toLowerCase(), names);
   const cure = hint ? `did you mean ${hint}?` : "--fault list tells which there are";
-  throw new UsageError(`Unknown fault ${JSON.stringify(name)}, ${cure}`);
+  throw new UsageError(`Unknown fault ${quote(name)}, ${cure}`);
 }
 
 function unexpected(word: string): UsageError {
   const hint = Object.hasOwn(FLAGS, word) ? `, did you mean --${word}?` : "";
-  return new UsageError(`Unexpected argument ${JSON.stringify(word)}${hint}`);
+  return new UsageError(`Unexpected argument ${quote(word)}${hint}`);
 }
 
-function unknownOption(option: string, word: string): UsageError {
-  const name = option.replace(/^-*/, "");
-  const letter = name[0]?.toLowerCase();
-  const isName = option.startsWith("--") || Object.hasOwn(FLAGS, name);
-  const nearest = isName ? suggest(name, NAMES) : (
-    NAMES.find((name) => FLAGS[name].letter?.toLowerCase() === letter) ??
-      NAMES.find((name) => name[0] === letter)
-  );
-  const place = isName || word === option ? "" : ` in ${JSON.stringify(word)}`;
+function unknownName(option: string): UsageError {
+  const name = option.replace(/^-*/, "").toLowerCase();
+  const nearest = name.startsWith("no-") ? undefined : suggest(name, NAMES);
   const hint = nearest ? `, did you mean --${nearest}?` : "";
-  return new UsageError(`Unknown option ${JSON.stringify(option)}${place}${hint}`);
+  return new UsageError(`Unknown option ${quote(option)}${hint}`);
+}
+
+function unknownLetter(letter: string, word: string): UsageError {
+  const lower = letter.toLowerCase();
+  const nearest = NAMES.find((name) => FLAGS[name].letter?.toLowerCase() === lower) ??
+    NAMES.find((name) => name[0] === lower);
+  const option = `-${letter}`;
+  const place = word === option ? "" : ` in ${quote(word)}`;
+  const hint = nearest ? `, did you mean --${nearest}?` : "";
+  return new UsageError(`Unknown option ${quote(option)}${place}${hint}`);
+}
+
+/** Shows a word of the command line, cut short. */
+function quote(word: string): string {
+  return JSON.stringify(cut(word, 80));
 }
 
 /** The name that somebody may have meant, if one is near. */
@@ -376,17 +393,18 @@ function editDistance(from: string, to: string): number {
 
 async function converse(flags: Flags, io: MainIo): Promise<number> {
   const { mode, json, host, port, user, verbose } = flags;
-  const isDemo = mode === "demo";
   const start = performance.now();
   let key: string | null = null;
   let response: KeyServerResponse | undefined;
   let error: { code: string; message: string } | null = null;
-  let line = ""; // what standard error says of it, if that is not the message
   try {
-    const onMessage = isDemo || verbose ? transcriber(io, verbose) : undefined;
+    const isShown = verbose || mode === "demo";
+    let show: (message: WireMessage) => void;
+    const onMessage = isShown ? (message: WireMessage) => show(message) : undefined;
     using client = new KeyClient({ ...clientOptions(flags, io), onMessage });
     const given = mode === "put" ? await readKey(flags.put, io) : undefined;
-    if (verbose && !isDemo) complain(io, `connecting to ${authority(host, port)}`);
+    if (verbose && mode !== "demo") complain(io, `connecting to ${authority(host, port)}`);
+    show = transcriber(io, verbose); // whose clock starts
     const keyVal = given ?? await client.requestKey();
     if (mode !== "put") {
       key = DECODER.decode(keyVal as Uint8Array);
@@ -396,20 +414,16 @@ async function converse(flags: Flags, io: MainIo): Promise<number> {
       response = await client.verifyKey(keyVal);
       if (!json) print(io.stdout, shown(io.stdout, response.message.replace(/\n?$/, "\n")));
       if (!response.ok) error = { code: "refused", message: refusal(response) };
+      if (error && !json) complain(io, error.message);
     }
   } catch (caught) {
     if (!(caught instanceof KeyClientError)) throw caught;
-    const { code, message, status, cause } = caught;
-    error = { code, message };
-    if (status !== undefined) response = cause as KeyServerResponse;
-    if (code === "refused") {
-      // Whole, where the library's sentence has it cut short.
-      error.message = refusal(response!, response!.message.trimEnd());
-      line = refusal(response!, firstLine(response!.message, verbose));
-    }
-    if (code === "connect-failed") line = `${message}${connectHint(cause)}`;
+    error = { code: caught.code, message: caught.message };
+    if (caught.status !== undefined) response = caught.cause as KeyServerResponse;
+    // Whole, where the library's sentence has it cut short.
+    if (caught.code === "refused") error.message = refusal(response!, response!.message.trimEnd());
+    if (!json) complain(io, explain(caught, verbose));
   }
-  if (error && !json) complain(io, line || error.message);
   const exit = !error ? 0 : error.code === "refused" ? exitStatus(response!.status) : 1;
   if (json) {
     const { status, message } = response ?? {};
@@ -423,14 +437,21 @@ function refusal({ status }: KeyServerResponse, message = ""): string {
   return `The server answered with status ${status}${message && `: ${message}`}`;
 }
 
+/** What standard error says of it: a line, with a hint. */
+function explain({ code, message, cause }: KeyClientError, isVerbose: boolean): string {
+  if (code === "connect-failed") return `${message}${connectHint(cause)}`;
+  if (code !== "refused") return message;
+  const response = cause as KeyServerResponse;
+  return refusal(response, firstLine(response.message, isVerbose));
+}
+
 /** The first line that says something; of a page of HTML without its tags. */
-function firstLine(text: string, isWhole: boolean): string {
-  const isPage = /^\s*<(!doctype|html)\b/i.test(text);
-  const lines = text.split("\n").map((line) => isPage ? line.replace(/<[^>]*>/g, "") : line)
+function firstLine(text: string, isVerbose: boolean): string {
+  const isPage = /^\s*<(?:!--|(?:!doctype|html|\?xml)\b)/i.test(text);
+  const [line = "", ...more] = (isPage ? text.replace(/<[^<>]*>/g, "") : text).split("\n")
     .map((line) => line.trim()).filter((line) => line !== "");
-  const [line = ""] = lines;
-  const isAll = isWhole || line.length <= MAX_LINE && lines.length < 2 && !isPage;
-  return `${cut(line, MAX_LINE)}${isAll ? "" : " (--verbose shows all of it)"}`;
+  const isAll = isVerbose || line.length <= MAX_LINE && more.length === 0 && !isPage;
+  return `${cut(line, MAX_LINE)}${isAll ? "" : " (--verbose shows more)"}`;
 }
 
 function connectHint(cause: unknown): string {
@@ -474,15 +495,25 @@ function toUsageError(error: unknown): unknown {
 /** Reads the key from standard input if it is `-`, without the white space around it. */
 async function readKey(put: string, io: MainIo): Promise<Uint8Array | string> {
   if (put !== "-") return put;
-  if (io.stdin.isTerminal?.()) complain(io, "type the key, then Enter and Ctrl-D");
+  if (io.stdin.isTerminal?.()) {
+    complain(io, "type the key, Enter, and Ctrl-D (on Windows Ctrl-Z and Enter)");
+  }
   const input = new Uint8Array(MAX_STDIN_SIZE + 1);
   let size = 0;
-  for (let count: number | null = 0; count !== null && size < input.length; size += count ?? 0) {
-    try {
-      count = await io.stdin.read(input.subarray(size));
-    } catch (cause) {
-      throw new Error(`Cannot read standard input: ${(cause as Error).message}`, { cause });
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const abort = () => reject(io.signal!.reason);
+  io.signal?.addEventListener("abort", abort);
+  try {
+    io.signal?.throwIfAborted();
+    for (let count: number | null = 0; count !== null && size < input.length;) {
+      size += count;
+      count = await Promise.race([io.stdin.read(input.subarray(size)), aborted]);
     }
+  } catch (cause) {
+    io.signal?.throwIfAborted();
+    throw new Error(`Cannot read standard input: ${(cause as Error).message}`, { cause });
+  } finally {
+    io.signal?.removeEventListener("abort", abort);
   }
   if (size === input.length) {
     throw new UsageError(
@@ -507,7 +538,12 @@ async function serve({ host, port, fault, json, verbose }: Flags, io: MainIo): P
   const { FAULTS, startKeyServer } = await import("./key_server.ts");
   check = await import("./request_check.ts");
   const interrupts = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
-  const out = new Log(io.stdout, (count) => jsonLine({ event: "lost", count }));
+  let exit = 130;
+  const out = new Log(io.stdout, (count) => jsonLine({ event: "lost", count }), (error) => {
+    if (error instanceof Deno.errors.BrokenPipe) return; // nobody wants it any more
+    complain(io, outputFailure(error));
+    exit = 1;
+  });
   const log = new Log(io.stderr, (count) => `(${count} entries were not read in time)\n`);
   const table = new UserTable();
   const show = json && !verbose ? undefined : logger(log, verbose);
@@ -537,7 +573,7 @@ async function serve({ host, port, fault, json, verbose }: Flags, io: MainIo): P
   if (json) await out.end(jsonLine({ event: "users", users: table.rows() }));
   if (show) await log.end(table.format());
   release(); // not before all is said
-  return 130;
+  return exit;
 }
 
 /** Starts something that listens, or says why it cannot. */
@@ -558,7 +594,7 @@ function listen<T>(
       ? error.message
       : String(error);
     const message = `Cannot listen on ${authority(host, port)}: ${reason}`;
-    if (json) print(io.stdout, jsonLine({ event: "error", message }));
+    if (json) printError(io, message);
     complain(io, message); // also to who looks at the output only when it is over
   }
 }
@@ -596,10 +632,16 @@ class Log {
   #lost = 0; // prints dropped since the last one that was not
   #isGone = false; // nobody reads it any more
   #writing: Promise<void> | undefined = undefined;
+  #onFailure?: (error: unknown) => void;
 
-  constructor(stream: OutputStream, formatLost: (count: number) => string) {
+  constructor(
+    stream: OutputStream,
+    formatLost: (count: number) => string,
+    onFailure?: (error: unknown) => void,
+  ) {
     this.#stream = stream;
     this.#formatLost = formatLost;
+    this.#onFailure = onFailure;
     this.isColored = stream.isTerminal() && !Deno.noColor;
   }
 
@@ -637,8 +679,9 @@ class Log {
           sent += await (this.#stream.write?.(rest) ?? this.#stream.writeSync(rest));
         }
       }
-    } catch {
+    } catch (error) {
       this.#isGone = true;
+      this.#onFailure?.(error);
     }
     this.#writing = undefined;
   }
@@ -1037,7 +1080,7 @@ function transcriber(io: MainIo, isWhole: boolean): (message: WireMessage) => vo
   let stage = 0;
   return ({ direction, head, body, time }) => {
     const isRequest = direction === "request";
-    const isInterim = !isRequest && /^HTTP\/1\.\d 1/.test(DECODER.decode(head.subarray(0, 10)));
+    const isInterim = /^HTTP\/1\.\d 1/.test(DECODER.decode(head.subarray(0, 10)));
     if (isRequest) stage = head[0] === "K".charCodeAt(0) ? 1 : 3;
     const title = isRequest
       ? `${stage}. CLIENT ──▶ SERVER   ${stage === 1 ? "asks for a key" : "sends the key back"}`
@@ -1071,7 +1114,8 @@ function brief(head: string, body: string): string[] {
 }
 
 function complain(io: MainIo, message: string): void {
-  say(io, `key_client: ${shown(io.stderr, message)}\n`);
+  const line = message.replaceAll("\r", "\\r").replaceAll("\n", "\\n");
+  say(io, `key_client: ${shown(io.stderr, line)}\n`);
 }
 
 /** Writes to standard error, which costs no result if it fails. */
@@ -1088,6 +1132,11 @@ function printJson(io: MainIo, values: Record<string, unknown>): void {
   const names = ["exit", "host", "port", "user", "key", "status", "message", "error", "ms"];
   const object = Object.fromEntries(names.map((name) => [name, values[name] ?? null]));
   print(io.stdout, jsonLine(object));
+}
+
+/** What happens instead of events, and of drills. */
+function printError(io: MainIo, message: string): void {
+  print(io.stdout, jsonLine({ event: "error", message }));
 }
 
 /** A line of JSON that can move no terminal: what might is an escape, which means the same. */
@@ -1116,14 +1165,24 @@ function print(stdout: OutputStream, content: string | Uint8Array): void {
   try {
     write(stdout, content);
   } catch (cause) {
-    const message = `Cannot write to standard output: ${(cause as Error).message}`;
-    throw new OutputError(message, { cause });
+    throw new OutputError(outputFailure(cause), { cause });
   }
+}
+
+function outputFailure(error: unknown): string {
+  return `Cannot write to standard output: ${(error as Error).message}`;
 }
 
 function write(stream: OutputStream, content: string | Uint8Array): void {
   const bytes = typeof content === "string" ? ENCODER.encode(content) : content;
-  for (let sent = 0; sent < bytes.length;) sent += stream.writeSync(bytes.subarray(sent));
+  for (let sent = 0; sent < bytes.length;) {
+    try {
+      sent += stream.writeSync(bytes.subarray(sent));
+    } catch (error) {
+      if (!(error instanceof Deno.errors.WouldBlock)) throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10); // ms, for who reads
+    }
+  }
 }
 
 if (import.meta.main) Deno.exit(await main(Deno.args));

@@ -131,7 +131,7 @@ Deno.test("main() tells by its exit status what the server answered", async () =
     await using server = answering(`HTTP/1.1 ${status} x\r\n\r\nno such\nuser`);
     const told = `key_client: The server answered with status ${status}`;
     const key = await run(["-p", server.port]);
-    const hint = "(--verbose shows all of it)";
+    const hint = "(--verbose shows more)";
     assertEquals(key, { exit, stdout: "", stderr: `${told}: no such ${hint}\n` });
     const put = await run(["-p", server.port, "--put", KEY]);
     assertEquals(put, { exit, stdout: "no such\nuser\n", stderr: `${told}\n` });
@@ -183,6 +183,8 @@ Deno.test("main() shows of a page or a long message the first line that says som
     ["\r\n  no such user\r\n\n", "no such user", true],
     ["use /user/<user_id>/\n", "use /user/<user_id>/", true],
     ["<htmlx> is no tag", "<htmlx> is no tag", true],
+    ['<?xml version="1.0"?>\n<!DOCTYPE html>\n<html><p\n>a</p>', "a", false],
+    ["<!-- a page --><html>b", "b", false],
     ["one\ntwo", "one", false],
     ["x".repeat(500), "x".repeat(500), true],
     ["x".repeat(501), `${"x".repeat(497)}...`, false],
@@ -191,13 +193,19 @@ Deno.test("main() shows of a page or a long message the first line that says som
     await using server = answering(`HTTP/1.1 404 x\r\n\r\n${body}`);
     const told = `key_client: The server answered with status 404: ${line}`;
     const { stderr } = await run(["-p", server.port]);
-    assertEquals(stderr, `${told}${isAll ? "" : " (--verbose shows all of it)"}\n`);
+    assertEquals(stderr, `${told}${isAll ? "" : " (--verbose shows more)"}\n`);
     const verbose = await run(["-v", "-p", server.port]);
     assertEquals(verbose.stderr.endsWith(`\n${told}\n`), true);
     const { stdout } = await run(["--json", "-p", server.port]);
     assertEquals(JSON.parse(stdout).message, body);
     assertStringIncludes(JSON.parse(stdout).error.message, body.trimEnd());
   }
+});
+
+Deno.test("main() reads a page of nothing but brackets in no time", async () => {
+  await using server = answering(`HTTP/1.1 404 x\r\n\r\n<html ${"<".repeat(1_000_000)}`);
+  const { stderr } = await run(["-p", server.port]);
+  assertMatch(stderr, /status 404: <html <{491}\.\.\. \(--verbose shows more\)\n$/);
 });
 
 Deno.test("main() takes --timeout to the microsecond", async () => {
@@ -308,6 +316,8 @@ Deno.test("main() --verbose says where it connects before it waits", async () =>
   }
   const { stderr } = await run(["-v", "-H", "::1", "-p", freePort()]);
   assertMatch(stderr, /^key_client: connecting to \[::1\]:\d+\nkey_client: Cannot connect to /);
+  const bracketed = await run(["-v", "-H", "[::1]", "-p", freePort()]);
+  assertMatch(bracketed.stderr, /^key_client: connecting to \[::1\]:\d+\n/);
 });
 
 Deno.test("main() --verbose tells the time between the messages, --json the time of all", async () => {
@@ -339,6 +349,24 @@ Deno.test("main() --verbose tells the time between the messages, --json the time
   const { ms } = JSON.parse(stdout);
   assert(ms >= 115 && ms <= total + 1, `${ms} of ${total}`);
   assertMatch(`${ms}`, /^\d+(\.\d{1,3})?$/);
+});
+
+Deno.test("main() --put - starts its clock when it has read the key", async () => {
+  await using server = answering("HTTP/1.1 404 x\r\n\r\n");
+  let given = 0;
+  const stdin = {
+    async read(p: Uint8Array) {
+      if (given > 0) return null;
+      await new Promise((resolve) => setTimeout(resolve, 80));
+      given = performance.now();
+      p.set([0x61]);
+      return 1;
+    },
+  };
+  const stderr = capture();
+  await main(["--put", "-", "-vp", server.port], { stdin, stdout: capture(), stderr });
+  const time = Number(/sends the key back {3}(\d+\.\d) ms/.exec(stderr.text)?.[1]);
+  assert(time <= performance.now() - given + 0.1, `${time}`);
 });
 
 Deno.test("main() asks for the close of the connection where it sends one request alone", async () => {
@@ -564,7 +592,17 @@ const USAGE: [args: string[], message: string][] = [
   [["-j"], 'Unknown option "-j", did you mean --json?'],
   [["-x"], 'Unknown option "-x"'],
   [["-vx"], 'Unknown option "-x" in "-vx"'],
-  [["--no-verbose"], 'Unknown option "--no-verbose", did you mean --verbose?'],
+  [["--no-verbose"], 'Unknown option "--no-verbose"; see'],
+  [["--KEY"], 'Unknown option "--KEY", did you mean --key?'],
+  [["-VERSION"], 'Unknown option "-VERSION", did you mean --version?'],
+  [["-v-p5000"], 'Unknown option "--" in "-v-p5000"; see'],
+  [["--user", "-\n"], "Option --user needs a value"],
+  [["x".repeat(1000)], `Unexpected argument "${"x".repeat(77)}..."; see`],
+  [[`--${"x".repeat(1000)}=1`], `Unknown option "--${"x".repeat(75)}..."; see`],
+  [[`-v5${"x".repeat(1000)}`], `in "-v5${"x".repeat(74)}..."; see`],
+  [["-p", "1".repeat(1000)], `Cannot use --port "${"1".repeat(77)}..."`],
+  [["-t", `${"1".repeat(200_000)}x`], `Cannot use --timeout "${"1".repeat(77)}..."`],
+  [["--serve", "--fault", "x".repeat(1000)], `Unknown fault "${"x".repeat(77)}..."`],
   [["--__proto__=x"], 'Unknown option "--__proto__"'],
   [["--user.x", "y"], 'Unknown option "--user.x", did you mean --user?'],
   [["--port"], "Option --port needs a value"],
@@ -590,7 +628,6 @@ const USAGE: [args: string[], message: string][] = [
   [["--poxx", "1"], 'Unknown option "--poxx", did you mean --port?'],
   [["--ho", "a"], 'Unknown option "--ho", did you mean --host?'],
   [["--xhxost", "a"], 'Unknown option "--xhxost", did you mean --host?'],
-  [["--VERSIon"], 'Unknown option "--VERSIon"'],
   [["--pxxx"], 'Unknown option "--pxxx"; see'],
   [["--o"], 'Unknown option "--o"; see'],
   [["--xhxxost"], 'Unknown option "--xhxxost"; see'],
@@ -617,7 +654,7 @@ const USAGE: [args: string[], message: string][] = [
   [["--verbose", "true"], 'Unexpected argument "true"'],
   [["--key", "false"], 'Unexpected argument "false"'],
   [["Ada"], 'Unexpected argument "Ada"'],
-  [["--key", KEY], `Unexpected argument "${KEY}"`],
+  [["--key", KEY], `Unexpected argument "${KEY.slice(0, 77)}..."`],
   [["serve"], 'Unexpected argument "serve", did you mean --serve?'],
   [["toString"], 'Unexpected argument "toString"; see'],
   [["-"], 'Unexpected argument "-"'],
@@ -655,6 +692,12 @@ const USAGE: [args: string[], message: string][] = [
   ],
   [["--host", "127.0.0.1:5000"], '"127.0.0.1:5000": write --host 127.0.0.1 --port 5000;'],
   [["--host", "[::1]:5000"], '"[::1]:5000": write --host ::1 --port 5000;'],
+  [["--host", "[::ffff:1.2.3.4]:5000"], "write --host ::ffff:1.2.3.4 --port 5000;"],
+  [["--host", "a:0"], 'Cannot use --host "a:0": it must be a host name'],
+  [["--host", "a:65536"], 'Cannot use --host "a:65536": it must be a host name'],
+  [["--host", "a:65535"], 'Cannot use --host "a:65535": write --host a --port 65535;'],
+  [["--host", "[...]:5000"], 'Cannot use --host "[...]:5000": it must be a host name'],
+  [["--host", `${"x".repeat(1000)}/`], `Cannot use --host "${"x".repeat(77)}...": write`],
   [["--host", "localhost:"], '"localhost:": write --host localhost;'],
   [["--host", "localhost/"], '"localhost/": write --host localhost;'],
   [["--host", "http://a b"], 'Cannot use --host "http://a b": it must be a host name'],
@@ -710,9 +753,17 @@ Deno.test("main() refuses what contradicts each other, in either order", async (
 
 Deno.test("main() answers --help and --version whatever else is given", async () => {
   const help = await run(["--help"]);
-  for (const args of [["--key", "--put", "x"], ["--fault", "drip"], ["--demo", "--serve"]]) {
+  for (
+    const args of [["--key", "--put", "x"], ["--fault", "drip"], ["--demo", "--serve"], [
+      "--port",
+      "x",
+    ]]
+  ) {
     assertEquals(await run([...args, "-h"]), help);
     assertEquals((await run(["-V", ...args])).stdout, `key_client ${config.version}\n`);
+  }
+  for (const args of [["-hpx"], ["-h", "--host", "a:1"], ["-ht", "x"], ["-h", "--fault", "x"]]) {
+    assertEquals(await run(args), help);
   }
   assertEquals(await run(["-Vh"]), help);
 });
@@ -828,6 +879,17 @@ Deno.test("main() ends with one line if standard output is full, and quietly if 
   assertEquals(await main(["--help"], { stdout: failing(FULL), stderr: failing(FULL) }), 1);
 });
 
+Deno.test("main() waits for who reads its standard output slowly", async () => {
+  const stdout = capture();
+  let blocks = 0;
+  const writeSync = (p: Uint8Array) => {
+    if (blocks++ % 3 < 2) throw new Deno.errors.WouldBlock();
+    return stdout.writeSync(p.subarray(0, 300));
+  };
+  assertEquals(await main(["--help"], { stdout: { ...stdout, writeSync } }), 0);
+  assertEquals(stdout.text, (await run(["--help"])).stdout);
+});
+
 Deno.test("main() loses no result if standard error fails", async () => {
   await using server = startKeyServer({ port: 0 });
   await using missing = answering("HTTP/1.1 404 x\r\n\r\nnobody");
@@ -847,11 +909,12 @@ Deno.test("main() loses no result if standard error fails", async () => {
 });
 
 Deno.test("main() says in one line that standard input cannot be read", async () => {
-  const stdin = failing(new Error("Is a directory (os error 21)"));
-  const message = "Cannot read standard input: Is a directory (os error 21)";
+  const stdin = failing(new Error("Is a directory\r\n(os error 21)"));
+  const message = "Cannot read standard input: Is a directory\r\n(os error 21)";
   const [stdout, stderr] = [capture(), capture()];
   assertEquals(await main(["--put", "-"], { stdin, stdout, stderr }), 1);
-  assertEquals([stdout.text, stderr.text], ["", `key_client: ${message}\n`]);
+  const line = message.replace("\r\n", "\\r\\n");
+  assertEquals([stdout.text, stderr.text], ["", `key_client: ${line}\n`]);
   assertEquals(await main(["--put", "-", "--json"], { stdin, stdout, stderr }), 1);
   const { exit, error } = JSON.parse(stdout.text);
   assertEquals({ exit, error }, { exit: 1, error: { code: "failed", message } });
@@ -871,27 +934,41 @@ Deno.test("main() --put - says on a terminal what it waits for", async () => {
     const args = ["--put", "-", "-p", server.port];
     assertEquals(await main(args, { stdin, stdout: capture(), stderr }), isTerminal ? 4 : 2);
     assertEquals(
-      stderr.text.startsWith("key_client: type the key, then Enter and Ctrl-D\n"),
+      stderr.text.startsWith("key_client: type the key, Enter, and Ctrl-D"),
       isTerminal,
     );
   }
 });
 
+const NOT_PERMITTED =
+  /^key_client: .*Requires net access to "127\.0\.0\.1:\d+", run again with the --allow-net flag\n$/;
+
 Deno.test({
-  name: "main() says in one line what it is not permitted to do",
+  name: "main() says in one line where it is not permitted to listen",
   permissions: { net: ["127.0.0.1:1"] },
   async fn() {
-    for (const args of [["--demo"], ["--serve"], ["--drill"], []]) {
-      const { exit, stdout, stderr } = await run(args);
+    for (const mode of ["--demo", "--serve", "--drill"]) {
+      const { exit, stdout, stderr } = await run([mode]);
       assertEquals({ exit, stdout }, { exit: 1, stdout: "" });
-      assertMatch(
-        stderr,
-        /^key_client: .*Requires net access to "127\.0\.0\.1:\d+", run again with the --allow-net flag\n$/,
-      );
+      assertMatch(stderr, NOT_PERMITTED);
     }
     const { exit, stdout, stderr } = await run(["--demo", "--json"]);
     assertEquals({ exit, stderr }, { exit: 1, stderr: "" });
     assertMatch(JSON.parse(stdout).error.message, /^Requires net access/);
+    const { event, message } = JSON.parse((await run(["--serve", "--json"])).stdout);
+    assertEquals(event, "error");
+    assertMatch(message, /^Requires net access/);
+  },
+});
+
+Deno.test({
+  name: "main() says in one line where it is not permitted to connect",
+  permissions: { net: ["127.0.0.1:1"] },
+  sanitizeResources: false, // before 2.9.4 Deno loses something of its own here
+  async fn() {
+    const { exit, stdout, stderr } = await run([]);
+    assertEquals({ exit, stdout }, { exit: 1, stdout: "" });
+    assertMatch(stderr, NOT_PERMITTED);
   },
 });
 
@@ -910,6 +987,16 @@ Deno.test("main() is interrupted by its signal, in every mode", async () => {
   assertEquals(conn.remoteAddr.transport, "tcp");
   assertEquals(stdout.text, "");
   assertMatch(stderr.text, /^key_client: practice server on [^\n]*\n$/);
+  const stdin = { read: () => new Promise<never>(() => {}) }; // nobody types
+  for (const args of [["--put", "-"], ["--put", "-", "--offline"]]) {
+    for (const signal of [AbortSignal.abort(), AbortSignal.timeout(10)]) {
+      assertEquals(await main(args, { stdin, stdout, stderr, signal }), 130);
+    }
+  }
+  assertEquals(
+    await main(["--prot"], { stdout, stderr: capture(), signal: AbortSignal.abort() }),
+    2,
+  );
   for (const mode of ["--serve", "--drill"]) {
     const io = { stdout, stderr, signal: AbortSignal.abort() };
     assertEquals(await main([mode, "--port", "0"], io), 130);
@@ -1323,6 +1410,19 @@ Deno.test("main() --serve serves on when nobody reads its log", async () => {
   }
 });
 
+Deno.test("main() --serve --json says that standard output is full, and serves on", async () => {
+  const abort = new AbortController();
+  const stderr = capture();
+  const io = { stdout: failing(FULL), stderr, signal: abort.signal };
+  const running = main(["--serve", "--json", "--port", "0"], io);
+  while (!stderr.text.includes("Cannot")) await new Promise((resolve) => setTimeout(resolve, 5));
+  const port = /127\.0\.0\.1:(\d+)/.exec(stderr.text)![1];
+  assertEquals((await run(["-p", port])).exit, 0);
+  abort.abort();
+  assertEquals(await running, 1);
+  assertEquals(stderr.text.split("Cannot write to standard output: No space left").length, 2);
+});
+
 Deno.test("main() --serve counts what was not read in time, where it is missing", async () => {
   for (const args of [["-v"], ["--json"]]) {
     const abort = new AbortController();
@@ -1424,6 +1524,11 @@ Deno.test("main() --serve says why it cannot listen", async () => {
   const { event, message } = JSON.parse(stdout);
   assertEquals(event, "error");
   assertMatch(message, /^Cannot listen on 127\.0\.0\.1:\d+: the port is in use/);
+  for (const mode of ["--serve", "--drill"]) {
+    const wrong = await run([mode, "--json", "--prot"]);
+    const error = { event: "error", message: 'Unknown option "--prot", did you mean --port?' };
+    assertEquals([wrong.exit, JSON.parse(wrong.stdout)], [2, error]);
+  }
   const other = await run(["--serve", "--host", "192.0.2.1"]); // of the documentation (RFC 5737)
   assertMatch(
     other.stderr,
