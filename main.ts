@@ -399,12 +399,11 @@ async function converse(flags: Flags, io: MainIo): Promise<number> {
   let error: { code: string; message: string } | null = null;
   try {
     const isShown = verbose || mode === "demo";
-    let show: (message: WireMessage) => void;
     const onMessage = isShown ? (message: WireMessage) => show(message) : undefined;
     using client = new KeyClient({ ...clientOptions(flags, io), onMessage });
     const given = mode === "put" ? await readKey(flags.put, io) : undefined;
     if (verbose && mode !== "demo") complain(io, `connecting to ${authority(host, port)}`);
-    show = transcriber(io, verbose); // whose clock starts
+    const show = transcriber(io, verbose); // whose clock starts
     const keyVal = given ?? await client.requestKey();
     if (mode !== "put") {
       key = DECODER.decode(keyVal as Uint8Array);
