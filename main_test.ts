@@ -1491,15 +1491,19 @@ Deno.test("main() --serve does not start if it is interrupted before", async () 
   assertEquals(exit, 130);
 });
 
-Deno.test("main() --serve writes an IPv6 address as a URL has it", async () => {
-  const abort = new AbortController();
-  // Where there is no IPv6, it says so of the same address.
-  const onStderr = (text: string) => {
-    if (text.endsWith("\n")) abort.abort();
-  };
-  const args = ["--serve", "--host", "::", "--port", "0"];
-  const { stderr } = await run(args, { signal: abort.signal, onStderr });
-  assertMatch(stderr, /^key_client: (listening on \[::\]:\d+ \(all|Cannot listen on \[::\]:\d+:) /);
+Deno.test("main() --serve writes addresses as a URL has them, and says which are all", async () => {
+  for (const [host, shown] of [["0.0.0.0", "0\\.0\\.0\\.0"], ["::", "\\[::\\]"]]) {
+    const abort = new AbortController();
+    const onStderr = (text: string) => {
+      if (text.endsWith("\n")) abort.abort();
+    };
+    const args = ["--serve", "--host", host, "--port", "0"];
+    const { stderr } = await run(args, { signal: abort.signal, onStderr });
+    // Where there is no IPv6, it says so of the same address.
+    const pattern =
+      `^key_client: (listening on ${shown}:\\d+ \\(all|Cannot listen on ${shown}:\\d+:) `;
+    assertMatch(stderr, RegExp(pattern));
+  }
 });
 
 Deno.test("main() --serve --json --verbose has both, the events and the log", async () => {
