@@ -689,9 +689,9 @@ function tooLarge(part: "head" | "body", limit: number): KeyClientError {
 
 /** Shows a value on one line, cut short, with nothing in it that could move a terminal. */
 function show(value: unknown): string {
-  const options = { depth: 0, breakLength: Infinity };
-  const inspect = globalThis.Deno?.inspect ?? ((value) => Object.prototype.toString.call(value));
-  const text = typeof value === "string" ? value : inspect(value, options);
+  const line = { depth: 0, breakLength: Infinity, compact: true };
+  const tag = (value: unknown) => Object(value) === value ? {}.toString.call(value) : String(value);
+  const text = typeof value === "string" ? value : (globalThis.Deno?.inspect ?? tag)(value, line);
   const short = text.length > 80 ? `${text.slice(0, 80).toWellFormed()}…` : text;
   return (text === value ? JSON.stringify(short) : short).replace(
     /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu,

@@ -416,19 +416,28 @@ Deno.test("KeyClient shows a value that is wrong on one line", () => {
     TypeError,
     `Cannot use port { first: "${"a".repeat(30)}", second: "${"b".repeat(28)}…: it must be`,
   );
+  assertThrows(
+    () => new KeyClient({ port: [..."abcdefgh"] as unknown as number }),
+    TypeError,
+    'Cannot use port [ "a", "b", "c", "d", "e", "f", "g", "h" ]: it must be a number',
+  );
 });
 
 Deno.test("KeyClient says that it needs Deno, where there is none", async () => {
   const descriptor = Object.getOwnPropertyDescriptor(globalThis, "Deno")!;
   const client = new KeyClient({ port: 1 });
   let outcomes: PromiseSettledResult<unknown>[] = [];
-  let mistake: unknown;
+  const mistakes: string[] = [];
   try {
     Reflect.deleteProperty(globalThis, "Deno");
     outcomes = await Promise.allSettled([client.requestKey(), doKey({ port: 1 })]);
-    new KeyClient({ port: Object.create(null) });
-  } catch (error) {
-    mistake = error;
+    for (const port of [70_000, null, Object.create(null), ["5000"], Symbol("a")]) {
+      try {
+        new KeyClient({ port: port as number });
+      } catch (error) {
+        mistakes.push(`${error}`);
+      }
+    }
   } finally {
     Object.defineProperty(globalThis, "Deno", descriptor);
   }
@@ -436,7 +445,12 @@ Deno.test("KeyClient says that it needs Deno, where there is none", async () => 
   assertEquals(requested.reason.code, "connect-failed");
   assertEquals(requested.reason.message, "Cannot connect to 127.0.0.1:1: this module needs Deno");
   assertEquals(given.value, null);
-  assertEquals(`${mistake}`, "TypeError: Cannot use port [object Object]: it must be a number");
+  assertEquals(mistakes, [
+    "RangeError: Cannot use port 70000: it must be 1 to 65535",
+    ...["null", "[object Object]", "[object Array]", "Symbol(a)"].map((value) =>
+      `TypeError: Cannot use port ${value}: it must be a number`
+    ),
+  ]);
 });
 
 Deno.test("doPut() hears a server that answers without reading everything, and resets", async () => {

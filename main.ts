@@ -205,9 +205,11 @@ function fail(error: unknown, args: string[], io: MainIo): number {
   const mistake = toUsageError(error);
   const [exit, code] = mistake instanceof UsageError ? [2, "usage"] : [1, "failed"];
   const message = mistake instanceof Error ? mistake.message : String(mistake);
-  if (!args.includes("--json")) complain(io, exit === 2 ? `${message}; see --help` : message);
-  else if (args.includes("--serve") || args.includes("--drill")) printError(io, message);
-  else printJson(io, { exit, error: { code, message } });
+  const isJson = args.includes("--json");
+  const isServer = args.includes("--serve") || args.includes("--drill");
+  if (!isJson || isServer) complain(io, exit === 2 ? `${message}; see --help` : message);
+  if (isJson && isServer) printError(io, message);
+  else if (isJson) printJson(io, { exit, error: { code, message } });
   return exit;
 }
 
@@ -444,14 +446,23 @@ function explain({ code, message, cause }: KeyClientError, isVerbose: boolean): 
   return refusal(response, firstLine(response.message, isVerbose));
 }
 
-/** The first line that says something; of a page of HTML without its tags. */
+/** The first line that says something; of a page of HTML what is not markup. */
 function firstLine(text: string, isVerbose: boolean): string {
-  const isPage = /^\s*<(?:!--|(?:!doctype|html|\?xml)\b)/i.test(text);
-  const [line = "", ...more] = (isPage ? text.replace(/<[^<>]*>/g, "") : text).split("\n")
+  const isPage = PAGE_REGEXP.test(text);
+  const content = isPage
+    ? text.slice(0, MAX_PAGE_SIZE).replace(HIDDEN_REGEXP, "").replace(BLOCK_REGEXP, "\n")
+      .replace(/<[^<>]*(?:>|$)/g, "")
+    : text;
+  const [line = "", ...more] = content.split("\n")
     .map((line) => line.trim()).filter((line) => line !== "");
   const isAll = isVerbose || line.length <= MAX_LINE && more.length === 0 && !isPage;
-  return `${cut(line, MAX_LINE)}${isAll ? "" : " (--verbose shows more)"}`;
+  return `${cut(line, MAX_LINE)}${isAll ? "" : " (--verbose shows more)"}`.trimStart();
 }
+
+const PAGE_REGEXP = /^\s*<(?:!--|(?:!doctype|\?xml|html|head|title|body|h1|div|p|pre)\b)/i;
+const HIDDEN_REGEXP = /<!--[^]*?-->|<(style|script)\b[^]*?<\/\1>/gi;
+const BLOCK_REGEXP = /<\/?(?:title|body|h\d|div|p|pre|li|tr|br)\b[^<>]*>/gi; // a line of its own
+const MAX_PAGE_SIZE = 16_384; // characters, which have the title in them
 
 function connectHint(cause: unknown): string {
   if (cause instanceof Deno.errors.NotCapable) return "";
@@ -540,7 +551,7 @@ async function serve({ host, port, fault, json, verbose }: Flags, io: MainIo): P
   let exit = 130;
   const out = new Log(io.stdout, (count) => jsonLine({ event: "lost", count }), (error) => {
     if (error instanceof Deno.errors.BrokenPipe) return; // nobody wants it any more
-    complain(io, outputFailure(error));
+    log.print(`key_client: ${outputFailure(error)}\n`);
     exit = 1;
   });
   const log = new Log(io.stderr, (count) => `(${count} entries were not read in time)\n`);
@@ -799,7 +810,9 @@ function wireLines(arrow: string, bytes: Uint8Array): string {
 }
 
 function cut(text: string, width: number): string {
-  return text.length > width ? `${text.slice(0, width - 3).toWellFormed()}...` : text;
+  return text.length > width
+    ? `${text.slice(0, width - 3).replace(/[\ud800-\udbff]$/, "")}...`
+    : text;
 }
 
 interface UserRow {
@@ -1174,14 +1187,7 @@ function outputFailure(error: unknown): string {
 
 function write(stream: OutputStream, content: string | Uint8Array): void {
   const bytes = typeof content === "string" ? ENCODER.encode(content) : content;
-  for (let sent = 0; sent < bytes.length;) {
-    try {
-      sent += stream.writeSync(bytes.subarray(sent));
-    } catch (error) {
-      if (!(error instanceof Deno.errors.WouldBlock)) throw error;
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10); // ms, for who reads
-    }
-  }
+  for (let sent = 0; sent < bytes.length;) sent += stream.writeSync(bytes.subarray(sent));
 }
 
 if (import.meta.main) Deno.exit(await main(Deno.args));

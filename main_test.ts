@@ -184,7 +184,14 @@ Deno.test("main() shows of a page or a long message the first line that says som
     ["use /user/<user_id>/\n", "use /user/<user_id>/", true],
     ["<htmlx> is no tag", "<htmlx> is no tag", true],
     ['<?xml version="1.0"?>\n<!DOCTYPE html>\n<html><p\n>a</p>', "a", false],
-    ["<!-- a page --><html>b", "b", false],
+    ["<!-- a <b>page</b> --><html>b", "b", false],
+    ["<html>\n<STYLE>\nbody{color:red}\n</STYLE><script>x()</script>\n<p>c", "c", false],
+    ["<title>404 Not Found</title><h1>Not Found</h1><p>x", "404 Not Found", false],
+    ["<h1>d</h1>e", "d", false],
+    ["<pre>f\ng</pre>", "f", false],
+    ["<html><body></body></html>", "", false],
+    [`<html>${"<style>".repeat(100_000)}h`, "", false],
+    [`${"i".repeat(496)}\u{1f511}\u{1f511}${"i".repeat(5)}`, `${"i".repeat(496)}...`, false],
     ["one\ntwo", "one", false],
     ["x".repeat(500), "x".repeat(500), true],
     ["x".repeat(501), `${"x".repeat(497)}...`, false],
@@ -193,16 +200,17 @@ Deno.test("main() shows of a page or a long message the first line that says som
     await using server = answering(`HTTP/1.1 404 x\r\n\r\n${body}`);
     const told = `key_client: The server answered with status 404: ${line}`;
     const { stderr } = await run(["-p", server.port]);
-    assertEquals(stderr, `${told}${isAll ? "" : " (--verbose shows more)"}\n`);
+    const hint = isAll ? "" : " (--verbose shows more)";
+    assertEquals(stderr, `${told}${hint}`.replace(":  ", ": ") + "\n");
     const verbose = await run(["-v", "-p", server.port]);
-    assertEquals(verbose.stderr.endsWith(`\n${told}\n`), true);
+    assertEquals(verbose.stderr.endsWith(`\n${told.replace(/: $/, "")}\n`), true);
     const { stdout } = await run(["--json", "-p", server.port]);
     assertEquals(JSON.parse(stdout).message, body);
     assertStringIncludes(JSON.parse(stdout).error.message, body.trimEnd());
   }
 });
 
-Deno.test("main() reads a page of nothing but brackets in no time", async () => {
+Deno.test("main() does not take for ever over a page of nothing but brackets", async () => {
   await using server = answering(`HTTP/1.1 404 x\r\n\r\n<html ${"<".repeat(1_000_000)}`);
   const { stderr } = await run(["-p", server.port]);
   assertMatch(stderr, /status 404: <html <{491}\.\.\. \(--verbose shows more\)\n$/);
@@ -879,17 +887,6 @@ Deno.test("main() ends with one line if standard output is full, and quietly if 
   assertEquals(await main(["--help"], { stdout: failing(FULL), stderr: failing(FULL) }), 1);
 });
 
-Deno.test("main() waits for who reads its standard output slowly", async () => {
-  const stdout = capture();
-  let blocks = 0;
-  const writeSync = (p: Uint8Array) => {
-    if (blocks++ % 3 < 2) throw new Deno.errors.WouldBlock();
-    return stdout.writeSync(p.subarray(0, 300));
-  };
-  assertEquals(await main(["--help"], { stdout: { ...stdout, writeSync } }), 0);
-  assertEquals(stdout.text, (await run(["--help"])).stdout);
-});
-
 Deno.test("main() loses no result if standard error fails", async () => {
   await using server = startKeyServer({ port: 0 });
   await using missing = answering("HTTP/1.1 404 x\r\n\r\nnobody");
@@ -1310,7 +1307,7 @@ Deno.test("main() --serve cuts long names in its table", async () => {
   assertEquals(names.slice(1, 4), [
     "a".repeat(24),
     `${"b".repeat(21)}...`,
-    `${"c".repeat(20)}\ufffd...`,
+    `${"c".repeat(20)}...`,
   ]);
 });
 
@@ -1415,7 +1412,9 @@ Deno.test("main() --serve --json says that standard output is full, and serves o
   const stderr = capture();
   const io = { stdout: failing(FULL), stderr, signal: abort.signal };
   const running = main(["--serve", "--json", "--port", "0"], io);
-  while (!stderr.text.includes("Cannot")) await new Promise((resolve) => setTimeout(resolve, 5));
+  for (let n = 0; n < 2000 && !stderr.text.includes("Cannot"); n++) {
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
   const port = /127\.0\.0\.1:(\d+)/.exec(stderr.text)![1];
   assertEquals((await run(["-p", port])).exit, 0);
   abort.abort();
@@ -1532,6 +1531,7 @@ Deno.test("main() --serve says why it cannot listen", async () => {
     const wrong = await run([mode, "--json", "--prot"]);
     const error = { event: "error", message: 'Unknown option "--prot", did you mean --port?' };
     assertEquals([wrong.exit, JSON.parse(wrong.stdout)], [2, error]);
+    assertEquals(wrong.stderr, `key_client: ${error.message}; see --help\n`);
   }
   const other = await run(["--serve", "--host", "192.0.2.1"]); // of the documentation (RFC 5737)
   assertMatch(
