@@ -135,7 +135,7 @@ export async function doKey(options?: KeyClientOptions): Promise<Uint8Array<Arra
  */
 export async function doPut(
   keyVal: Uint8Array | string,
-  options: KeyClientOptions = {},
+  options?: KeyClientOptions,
 ): Promise<string> {
   const client = new KeyClient({ ...checkOptions(options), keepAlive: false });
   return (await client.verifyKey(keyVal)).message;
@@ -162,7 +162,7 @@ export class KeyClient implements Disposable {
   #lastUse = 0; // of that connection, as of performance.now()
 
   /** Makes no connection yet. Throws a `TypeError` or a `RangeError` for an option that is wrong. */
-  constructor(options: KeyClientOptions = {}) {
+  constructor(options?: KeyClientOptions) {
     this.#options = checkOptions(options);
   }
 
@@ -244,7 +244,7 @@ let alarmTime = 0;
 class Exchange implements Disposable {
   readonly options: CheckedOptions;
   conn?: Deno.TcpConn;
-  lastUse: number;
+  lastUse: number; // of that connection, as of performance.now()
   isPersistent = false; // the connection, for a further exchange
   #stopped?: { reason: unknown };
   #interrupt?: (reason: unknown) => void;
@@ -361,7 +361,7 @@ class Exchange implements Disposable {
   #report(direction: WireMessage["direction"], message: Uint8Array, headSize = Infinity): void {
     const { onMessage } = this.options;
     if (!onMessage || this.#isMuted || message.length === 0) return;
-    this.#isMuted = true; // should this one throw
+    this.#isMuted = true; // should this one throw, or stop the exchange
     const [head, body] = [message.slice(0, headSize), message.slice(headSize)];
     onMessage({ direction, head, body, time: performance.now() });
     this.#isMuted = this.#stopped !== undefined;
@@ -547,7 +547,7 @@ class Exchange implements Disposable {
  */
 export function formatRequest(
   method: "KEY" | "PUT",
-  options: KeyClientOptions = {},
+  options?: KeyClientOptions,
   keyVal?: Uint8Array | string,
 ): Uint8Array<ArrayBuffer> {
   check(["KEY", "PUT"].includes(method), "method", method, '"KEY" or "PUT"');
@@ -643,13 +643,13 @@ export async function readResponse(
 
 const MAX_HEAD_SIZE = 65_536; // bytes of heads and trailers together
 const CHUNK_LINE_SIZE = 18; // 16 digits and CRLF: for so much of each there is room beyond that
-// RFC 9112 section 4: HTTP-version SP status-code SP [ reason-phrase ]. Some leave out the last SP.
+// RFC 9112 section 4: HTTP-version SP status-code SP [ reason-phrase ]. Some end before the SP.
 const STATUS_LINE_REGEXP = /^HTTP\/1\.(\d) ([1-9]\d\d)(?: ([\t\x20-\x7e\x80-\xff]*))?\r?\n$/;
 // RFC 9112 section 5: field-name ":" OWS field-value OWS.
 const FIELD_LINE_REGEXP = /^([\w!#$%&'*+.^`|~-]+):([\t\x20-\x7e\x80-\xff]*)\r?\n$/;
 // RFC 9112 section 5.2: obs-fold, the line before goes on.
 const FOLDED_LINE_REGEXP = /^[\t ][\t\x20-\x7e\x80-\xff]*\r?\n$/;
-// RFC 9112 section 7.1: chunk-size [ chunk-ext ] CRLF. Where LF would do, readers see other chunks.
+// RFC 9112 section 7.1: chunk-size [ chunk-ext ] CRLF. Readers that differ on LF see other chunks.
 const CHUNK_LINE_REGEXP = /^[\da-fA-F]+[\t ]*(?:;[\t\x20-\x7e\x80-\xff]*)?\r\n$/;
 const HEX_REGEXP = /^[ \t\r\n]*([\da-fA-F]+)[ \t\r\n]*$/;
 
@@ -689,9 +689,9 @@ function tooLarge(part: "head" | "body", limit: number): KeyClientError {
 
 /** Shows a value on one line, cut short, with nothing in it that could move a terminal. */
 function show(value: unknown): string {
-  const line = { depth: 0, breakLength: Infinity, compact: true };
+  const flat = { depth: 0, breakLength: Infinity, compact: true };
   const tag = (value: unknown) => Object(value) === value ? {}.toString.call(value) : String(value);
-  const text = typeof value === "string" ? value : (globalThis.Deno?.inspect ?? tag)(value, line);
+  const text = typeof value === "string" ? value : (globalThis.Deno?.inspect ?? tag)(value, flat);
   const short = text.length > 80 ? `${text.slice(0, 80).toWellFormed()}…` : text;
   return (text === value ? JSON.stringify(short) : short).replace(
     /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu,

@@ -1102,12 +1102,11 @@ function transcriber(io: MainIo, isWhole: boolean): (message: WireMessage) => vo
     const lines = isWhole
       ? [...wire(head), ...wire(body.subarray(0, MAX_SHOWN_BODY))]
       : brief(DECODER.decode(head), DECODER.decode(body));
-    if (isWhole && body.length > MAX_SHOWN_BODY) {
-      lines.push(`(${body.length - MAX_SHOWN_BODY} more bytes)`);
-    }
     const arrow = isRequest ? ">" : "<";
     const text = lines.map((line) => `   ${arrow} ${shown(stderr, line)}\n`).join("");
-    say(io, `${paint(1, title)}   ${paint(2, took)}\n${text}`);
+    const more = body.length - MAX_SHOWN_BODY;
+    const rest = isWhole && more > 0 ? `   (${more} more bytes)\n` : "";
+    say(io, `${paint(1, title)}   ${paint(2, took)}\n${text}${rest}`);
   };
 }
 

@@ -423,7 +423,7 @@ Deno.test("main() --verbose shows the start of a large body only", async () => {
   await using server = answering(`HTTP/1.1 200 OK\r\n\r\n${"x".repeat(5000)}`);
   const { stdout, stderr } = await run(["-v", "--put", KEY, "-p", server.port]);
   assertEquals(stdout.length, 5001);
-  assertMatch(stderr, /\n {3}< x{4096}\n {3}< \(904 more bytes\)\n$/);
+  assertMatch(stderr, /\n {3}< x{4096}\n {3}\(904 more bytes\)\n$/);
   await using full = answering(`HTTP/1.1 200 OK\r\n\r\n\ufeff${"x".repeat(4093)}`);
   const whole = await run(["-v", "--put", KEY, "-p", full.port]);
   assertMatch(whole.stderr, /\n {3}< \ufeffx{4093}\n$/);

@@ -20,7 +20,7 @@ async function failure(args: string[], patience: number): Promise<string | undef
   const options = { args, env: { NO_COLOR: "1" }, signal: deadline };
   const { success, stderr } = await new Deno.Command(Deno.execPath(), options).output();
   if (success) return undefined;
-  if (deadline.aborted) return `gave them not within ${patience} s`;
+  if (deadline.aborted) return `was not done within ${patience} s`;
   const text = new TextDecoder().decode(stderr);
   if (/failed to load|failed loading/i.test(text)) return "cannot be reached";
   return `gave none (${text.replace(/\n[^]*/, "")})`;
