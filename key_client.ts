@@ -147,7 +147,7 @@ export async function doPut(
  * @example The whole conversation
  * ```ts
  * import { KeyClient } from "./key_client.ts";
- * import { startKeyServer } from "./key_server.ts";
+ * import { startKeyServer } from "./practice/server.ts";
  *
  * await using server = startKeyServer({ port: 0 });
  * using client = new KeyClient({ port: server.addr.port });

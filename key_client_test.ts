@@ -18,7 +18,7 @@ import {
   type WireMessage,
 } from "./key_client.ts";
 import * as keyClient from "./key_client.ts";
-import { startKeyServer } from "./key_server.ts";
+import { startKeyServer } from "./practice/server.ts";
 // Deno's own sockets cannot be reset.
 import { type AddressInfo, createServer } from "node:net";
 

@@ -19,9 +19,9 @@ import {
   type KeyServerResponse,
   type WireMessage,
 } from "./key_client.ts";
-import type { DrillCause, DrillResult } from "./drill.ts";
-import type { Fault, FaultName, KeyServerEvent } from "./key_server.ts";
-import type { Remark } from "./request_check.ts";
+import type { DrillCause, DrillResult } from "./practice/drill.ts";
+import type { Fault, FaultName, KeyServerEvent } from "./practice/server.ts";
+import type { Remark } from "./practice/rules.ts";
 
 /**
  * What {@linkcode main} reads and writes, in place of the process's own.
@@ -186,7 +186,7 @@ async function run(args: string[], io: MainIo): Promise<number> {
       print(io.stdout, await formatFaults(flags.json));
       return 0;
     case "demo": {
-      const { startKeyServer } = await import("./key_server.ts");
+      const { startKeyServer } = await import("./practice/server.ts");
       await using server = startKeyServer({ port: 0 });
       const { port } = server.addr;
       const hint = flags.verbose ? "" : " (-v shows every byte)";
@@ -335,7 +335,7 @@ function parseTimeout(text: string): number {
 
 async function parseFault(name: string | undefined): Promise<FaultName | undefined> {
   if (name === undefined) return undefined;
-  const { FAULTS } = await import("./key_server.ts");
+  const { FAULTS } = await import("./practice/server.ts");
   if (Object.hasOwn(FAULTS, name)) return name as FaultName;
   const names = [...Object.keys(FAULTS), "list"];
   const hint = names.find((other) => other.includes(name)) ?? suggest(name.toLowerCase(), names);
@@ -542,11 +542,11 @@ async function readKey(put: string, io: MainIo): Promise<Uint8Array | string> {
 // ---- The practice server
 
 /** Loaded when they are needed: they would slow down every other start. */
-let check: typeof import("./request_check.ts");
+let check: typeof import("./practice/rules.ts");
 
 async function serve({ host, port, fault, json, verbose }: Flags, io: MainIo): Promise<number> {
-  const { FAULTS, startKeyServer } = await import("./key_server.ts");
-  check = await import("./request_check.ts");
+  const { FAULTS, startKeyServer } = await import("./practice/server.ts");
+  check = await import("./practice/rules.ts");
   const interrupts = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
   let exit = 130;
   const out = new Log(io.stdout, (count) => jsonLine({ event: "lost", count }), (error) => {
@@ -942,13 +942,13 @@ function latin1(bytes: Uint8Array): string {
 
 /** The names of all faults, in lines that fit into the help. */
 async function faultNames(): Promise<string> {
-  const { FAULTS } = await import("./key_server.ts");
+  const { FAULTS } = await import("./practice/server.ts");
   const names = Object.keys(FAULTS).join(", ");
   return names.replace(/(.{1,71})(?:, |$)/g, "$1,\n        ").trimEnd().slice(0, -1);
 }
 
 async function formatFaults(isJson: boolean): Promise<string> {
-  const { FAULTS } = await import("./key_server.ts");
+  const { FAULTS } = await import("./practice/server.ts");
   const faults = Object.entries(FAULTS);
   if (isJson) return faults.map(([name, fault]) => jsonLine({ name, ...fault })).join("");
   const list = (isWanted: boolean) =>
@@ -979,9 +979,9 @@ function resultLine({ fault, passed, cause, events }: DrillResult, about: Fault)
 }
 
 async function drill({ host, port, json, verbose }: Flags, io: MainIo): Promise<number> {
-  const { startDrill } = await import("./drill.ts");
-  const { FAULTS } = await import("./key_server.ts");
-  check = await import("./request_check.ts");
+  const { startDrill } = await import("./practice/drill.ts");
+  const { FAULTS } = await import("./practice/server.ts");
+  check = await import("./practice/rules.ts");
   const isTerminal = io.stdout.isTerminal();
   const isLive = isTerminal && !json && !verbose; // else something may come in between
   const [bad, good] = isTerminal && !Deno.noColor

@@ -8,8 +8,8 @@ import {
   assertThrows,
 } from "@std/assert";
 import { type DrillOptions, type DrillResult, startDrill } from "./drill.ts";
-import { doKey, doPut, KeyClient, KeyClientError } from "./key_client.ts";
-import { type FaultName, FAULTS, type KeyServerEvent, startKeyServer } from "./key_server.ts";
+import { doKey, doPut, KeyClient, KeyClientError } from "../key_client.ts";
+import { type FaultName, FAULTS, type KeyServerEvent, startKeyServer } from "./server.ts";
 
 const NAMES = Object.keys(FAULTS) as FaultName[];
 const SUCCESS = "Success: the key is right";

@@ -1,8 +1,8 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import config from "./deno.json" with { type: "json" };
-import { doKey, doPut } from "./key_client.ts";
-import { type FaultName, FAULTS, startKeyServer } from "./key_server.ts";
-import { main, type MainIo } from "./main.ts";
+import config from "../deno.json" with { type: "json" };
+import { doKey, doPut } from "../key_client.ts";
+import { type FaultName, FAULTS, startKeyServer } from "../practice/server.ts";
+import { main, type MainIo } from "../main.ts";
 
 const KEY = "0123456789abcdef".repeat(8);
 const decoder = new TextDecoder();

@@ -7,7 +7,7 @@ import {
   assertStringIncludes,
   assertThrows,
 } from "@std/assert";
-import { KeyClient } from "./key_client.ts";
+import { KeyClient } from "../key_client.ts";
 import {
   type FaultName,
   FAULTS,
@@ -15,7 +15,7 @@ import {
   type KeyServerEvent,
   type KeyServerOptions,
   startKeyServer,
-} from "./key_server.ts";
+} from "./server.ts";
 // Deno's own sockets choose their address themselves, and cannot be reset.
 import { connect, type Socket } from "node:net";
 

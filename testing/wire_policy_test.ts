@@ -6,7 +6,7 @@ import {
   assertStrictEquals,
   assertStringIncludes,
 } from "@std/assert";
-import { doPut, KeyClientError, readResponse } from "./key_client.ts";
+import { doPut, KeyClientError, readResponse } from "../key_client.ts";
 
 const FUZZ_ROUNDS = Number(Deno.args[0] ?? 2000); // deno test --allow-net -- 1000000
 const HEAD_LIMIT = 65_536;

@@ -6,8 +6,8 @@
  * ```
  */
 
-import { doKey, KeyClient } from "./key_client.ts";
-import { startKeyServer } from "./key_server.ts";
+import { doKey, KeyClient } from "../key_client.ts";
+import { startKeyServer } from "../practice/server.ts";
 
 const MIB = 2 ** 20;
 const ENCODER = new TextEncoder();
@@ -147,7 +147,7 @@ for line in sys.stdin:
     const args = ["run", "--allow-net", ...imports, ...program];
     await new Deno.Command(Deno.execPath(), { args, stdout: "null", stderr: "null" }).output();
   };
-  const main = new URL("main.ts", import.meta.url).href;
+  const main = new URL("../main.ts", import.meta.url).href;
   const options = { group, n: 50, warmup: 5 };
   Deno.bench("an empty program", { ...options, baseline: true }, run("data:text/javascript,"));
   Deno.bench("main.ts, both stages", options, run(main, "--port", `${port}`));

@@ -16,7 +16,7 @@
  * @example Usage
  * ```ts
  * import { startDrill } from "./drill.ts";
- * import { doKey, doPut } from "./key_client.ts";
+ * import { doKey, doPut } from "../key_client.ts";
  *
  * await using drill = startDrill({ port: 0 });
  * const options = { port: drill.addr.port };
@@ -38,8 +38,8 @@ import {
   type KeyServerEvent,
   type RequestEvent,
   startKeyServer,
-} from "./key_server.ts";
-import { factOf, type Remark, requestLine } from "./request_check.ts";
+} from "./server.ts";
+import { factOf, type Remark, requestLine } from "./rules.ts";
 
 /**
  * Options of {@linkcode startDrill}.
@@ -150,7 +150,7 @@ export interface Drill extends AsyncDisposable {
  * @example Usage
  * ```ts
  * import { startDrill } from "./drill.ts";
- * import { doKey, doPut } from "./key_client.ts";
+ * import { doKey, doPut } from "../key_client.ts";
  *
  * await using drill = startDrill({
  *   port: 0,

@@ -1,8 +1,8 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { FAULTS } from "./key_server.ts";
-import { main } from "./main.ts";
-import { checkRequest } from "./request_check.ts";
-import readme from "./README.md" with { type: "text" };
+import { FAULTS } from "../practice/server.ts";
+import { main } from "../main.ts";
+import { checkRequest } from "../practice/rules.ts";
+import readme from "../README.md" with { type: "text" };
 
 /** What main() prints, on both streams, until it ends or until it is told to. */
 async function outputOf(args: string[], onText?: (text: string) => void, signal?: AbortSignal) {

@@ -6,7 +6,7 @@ import {
   type Remark,
   remarkOf,
   RULES,
-} from "./request_check.ts";
+} from "./rules.ts";
 
 const FUZZ_ROUNDS = Number(Deno.args[0] ?? 2000); // deno test --allow-net -- 1000000
 

@@ -3,7 +3,7 @@
  * the same modules from npm. Deno itself waits for minutes where a firewall drops its packets.
  *
  * ```sh
- * deno run --allow-run npm_mirror.ts main.ts
+ * deno run --allow-run tools/npm_mirror.ts main.ts
  * ```
  *
  * @module
@@ -11,7 +11,7 @@
 
 const SOURCES = [
   { name: "JSR", flags: [], patience: 5 }, // seconds
-  { name: "npm", flags: ["--no-lock", "--import-map=npm_mirror.json"], patience: 20 },
+  { name: "npm", flags: ["--no-lock", "--import-map=tools/npm_mirror.json"], patience: 20 },
 ];
 
 /** Gives why Deno did not do it, or `undefined` if it did. */

@@ -13,7 +13,7 @@
  *
  * @example Usage
  * ```ts
- * import { startKeyServer } from "./key_server.ts";
+ * import { startKeyServer } from "./server.ts";
  *
  * await using server = startKeyServer({ port: 0 });
  * console.log(`listening on port ${server.addr.port}`);
@@ -22,13 +22,7 @@
  * @module
  */
 
-import {
-  checkRequest,
-  IncomingRequest,
-  isRequestStart,
-  type Remark,
-  remarkOf,
-} from "./request_check.ts";
+import { checkRequest, IncomingRequest, isRequestStart, type Remark, remarkOf } from "./rules.ts";
 import type { Server as NodeServer, Socket } from "node:net";
 
 // ---- Options and events
@@ -38,7 +32,7 @@ import type { Server as NodeServer, Socket } from "node:net";
  *
  * @example Usage
  * ```ts
- * import { type KeyServerOptions, startKeyServer } from "./key_server.ts";
+ * import { type KeyServerOptions, startKeyServer } from "./server.ts";
  *
  * const options: KeyServerOptions = { port: 0, signal: AbortSignal.timeout(100) };
  * await startKeyServer(options).finished;
@@ -75,7 +69,7 @@ export interface KeyServerOptions {
  *
  * @example Usage
  * ```ts
- * import { type KeyServerEvent, startKeyServer } from "./key_server.ts";
+ * import { type KeyServerEvent, startKeyServer } from "./server.ts";
  *
  * const events: KeyServerEvent[] = [];
  * await using server = startKeyServer({ port: 0, onEvent: (event) => events.push(event) });
@@ -168,7 +162,7 @@ export interface ClosedEvent extends ConnectionEvent {
  *
  * @example Usage
  * ```ts
- * import { type KeyServer, startKeyServer } from "./key_server.ts";
+ * import { type KeyServer, startKeyServer } from "./server.ts";
  *
  * const server: KeyServer = startKeyServer({ port: 0 });
  * await server.shutdown();
@@ -201,7 +195,7 @@ export interface KeyServer extends AsyncDisposable {
  *
  * @example Usage
  * ```ts
- * import { startKeyServer } from "./key_server.ts";
+ * import { startKeyServer } from "./server.ts";
  *
  * await using server = startKeyServer({
  *   port: 0,
@@ -1117,7 +1111,7 @@ const FAULT_TABLE: Record<FaultName, FaultRow> = {
  *
  * @example Usage
  * ```ts
- * import { FAULTS } from "./key_server.ts";
+ * import { FAULTS } from "./server.ts";
  *
  * for (const [name, { description }] of Object.entries(FAULTS)) console.log(name, description);
  * ```

@@ -6,7 +6,7 @@
  *
  * @example Usage
  * ```ts
- * import { checkRequest } from "./request_check.ts";
+ * import { checkRequest } from "./rules.ts";
  *
  * const request = new TextEncoder().encode("KEY /user/Ada L/ HTTP/1.1\r\n\r\n");
  * for (const { severity, message } of checkRequest(request)) console.log(`${severity}: ${message}`);
@@ -26,7 +26,7 @@ export type Severity = "error" | "warning" | "note";
  *
  * @example Usage
  * ```ts
- * import { checkRequest, type Remark } from "./request_check.ts";
+ * import { checkRequest, type Remark } from "./rules.ts";
  *
  * const [remark]: Remark[] = checkRequest(new TextEncoder().encode("key /user/Ada/ HTTP/1.1\r\n\r\n"));
  * console.log(remark.code, remark.status, remark.start, remark.end); // method-case 405 0 3
@@ -71,7 +71,7 @@ export type Part =
  * A pattern, and what is said where it matches: of a part's rows the first one that does. The
  * verdict is the status of an error, or a lesser severity. A group named `here` is what the remark
  * points at, otherwise it is the whole match. Rows without a pattern are found by code, further
- * below or in `key_server.ts`.
+ * below or in `server.ts`.
  */
 export type Rule = [
   code: string,
@@ -103,7 +103,7 @@ const MAX_USER_ID_LENGTH = 256; // characters
 
 /**
  * Everything that this project knows to be wrong with a request. To teach it something new, add a
- * row here, and one to `request_check_test.ts`. Patterns see at most 4,096 characters, a byte each.
+ * row here, and one to `check_test.ts`. Patterns see at most 4,096 characters, a byte each.
  */
 // deno-fmt-ignore
 export const RULES: Record<Part, Rule[]> = {
@@ -545,7 +545,7 @@ export const RULES: Record<Part, Rule[]> = {
  *
  * @example Usage
  * ```ts
- * import { checkRequest } from "./request_check.ts";
+ * import { checkRequest } from "./rules.ts";
  *
  * const [remark] = checkRequest(new TextEncoder().encode("KEY /user/Ada/ HTTP/1.1\r\n"));
  * console.log(remark.message); // 25 bytes, and no empty line yet: …
@@ -593,7 +593,7 @@ const CR = 0x0d;
  *
  * @example Usage
  * ```ts
- * import { IncomingRequest } from "./request_check.ts";
+ * import { IncomingRequest } from "./rules.ts";
  *
  * const request = new IncomingRequest();
  * const bytes = new TextEncoder().encode("KEY /user/Ada/ HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -966,7 +966,7 @@ export class IncomingRequest {
  *
  * @example Usage
  * ```ts
- * import { remarkOf } from "./request_check.ts";
+ * import { remarkOf } from "./rules.ts";
  *
  * console.log(remarkOf("no-key-issued", 9, 12, "Ada").message);
  * ```
@@ -1010,7 +1010,7 @@ function makeRemark(
  *
  * @example Usage
  * ```ts
- * import { isRequestStart } from "./request_check.ts";
+ * import { isRequestStart } from "./rules.ts";
  *
  * console.log(isRequestStart(new TextEncoder().encode("PUT /key/"))); // true
  * ```
@@ -1029,7 +1029,7 @@ export function isRequestStart(bytes: Uint8Array): boolean {
  *
  * @example Usage
  * ```ts
- * import { checkRequest, factOf } from "./request_check.ts";
+ * import { checkRequest, factOf } from "./rules.ts";
  *
  * const [remark] = checkRequest(new TextEncoder().encode("KEY /user/Ada HTTP/1.1\r\n\r\n"));
  * console.log(factOf(remark)); // the path does not end in a slash
@@ -1048,7 +1048,7 @@ export function factOf({ message }: Pick<Remark, "message">): string {
  *
  * @example Usage
  * ```ts
- * import { requestLine } from "./request_check.ts";
+ * import { requestLine } from "./rules.ts";
  *
  * const request = new TextEncoder().encode("KEY /user/J\u00fcrgen/ HTTP/1.1\r\n\r\n");
  * console.log(requestLine(request)); // KEY /user/J\xc3\xbcrgen/ HTTP/1.1
@@ -1071,7 +1071,7 @@ export function requestLine(request: Uint8Array): string {
  *
  * @example Usage
  * ```ts
- * import { visible } from "./request_check.ts";
+ * import { visible } from "./rules.ts";
  *
  * console.log(visible(new TextEncoder().encode("KEY\r\n"), true).join("")); // KEY\r\n, in letters
  * ```
