@@ -19,6 +19,15 @@ import {
 } from "./key_client.ts";
 import * as keyClient from "./key_client.ts";
 import { startKeyServer } from "./practice/server.ts";
+import { bytes, delay, FUZZ_ROUNDS, random, text, utf8 } from "./testing/bytes.ts";
+import {
+  answering,
+  keeping,
+  Peer,
+  type Script,
+  ScriptedServer,
+  silent,
+} from "./testing/scripted_server.ts";
 // Deno's own sockets cannot be reset.
 import { type AddressInfo, createServer } from "node:net";
 
@@ -27,113 +36,6 @@ const KEY_RESPONSE = `HTTP/1.1 200 OK\r\nContent-Length: 128\r\n\r\n${KEY}`;
 const H = "HTTP/1.1 200 OK\r\n";
 const CHUNKED = `${H}Transfer-Encoding: chunked\r\n\r\n`;
 const OK_RESPONSE = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
-const FUZZ_ROUNDS = Number(Deno.args[0] ?? 2000); // deno test --allow-net -- 1000000
-
-/** One byte for each character, as ISO 8859-1 has it. */
-function bytes(text: string): Uint8Array<ArrayBuffer> {
-  return Uint8Array.from(text, (char) => char.charCodeAt(0));
-}
-
-/** One character for each byte of UTF-8. */
-function utf8(string: string): string {
-  return text(new TextEncoder().encode(string));
-}
-
-function text(bytes: Uint8Array): string {
-  return Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
-}
-
-// ---- A listener that plays scripted bytes
-
-/** One end of a connection, as the script of a server sees it. */
-class Peer {
-  #rest = "";
-  constructor(readonly conn: Deno.TcpConn, readonly requests: string[]) {}
-
-  /** Reads a whole request, and notes it. */
-  async request(): Promise<string> {
-    const buffer = new Uint8Array(65_536);
-    while (!this.#rest.includes("\r\n\r\n")) {
-      const count = await this.conn.read(buffer);
-      if (count === null) throw new Error("the client closed the connection");
-      this.#rest += text(buffer.subarray(0, count));
-    }
-    const end = this.#rest.indexOf("\r\n\r\n") + 4;
-    const request = this.#rest.slice(0, end);
-    this.#rest = this.#rest.slice(end);
-    this.requests.push(request);
-    return request;
-  }
-
-  async send(wire: string): Promise<void> {
-    const data = bytes(wire);
-    for (let sent = 0; sent < data.length;) sent += await this.conn.write(data.subarray(sent));
-  }
-
-  async answer(wire: string): Promise<void> {
-    await this.request();
-    await this.send(wire);
-  }
-
-  /** Waits until the client has closed the connection. */
-  async closed(): Promise<void> {
-    const buffer = new Uint8Array(65_536);
-    try {
-      while (await this.conn.read(buffer) !== null);
-    } catch {
-      // reset
-    }
-  }
-}
-
-type Script = (peer: Peer) => Promise<void>;
-
-/** Plays one script for each connection, the last one for all that follow. */
-class ScriptedServer implements AsyncDisposable {
-  readonly requests: string[] = [];
-  connections = 0;
-  readonly #listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  readonly #open = new Set<Deno.TcpConn>();
-  readonly #playing = new Set<Promise<void>>();
-  readonly #accepting: Promise<void>;
-
-  constructor(...scripts: Script[]) {
-    this.#accepting = this.#accept(scripts);
-  }
-
-  get port(): number {
-    return this.#listener.addr.port;
-  }
-
-  async #accept(scripts: Script[]): Promise<void> {
-    for await (const conn of this.#listener) {
-      const script = scripts[Math.min(this.connections++, scripts.length - 1)];
-      this.#open.add(conn);
-      const playing = script(new Peer(conn, this.requests)).catch(() => {}).finally(() => {
-        if (this.#open.delete(conn)) conn.close();
-        this.#playing.delete(playing);
-      });
-      this.#playing.add(playing);
-    }
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#listener.close();
-    await this.#accepting;
-    for (const conn of this.#open) conn.close();
-    this.#open.clear();
-    await Promise.all(this.#playing);
-  }
-}
-
-const answering = (wire: string): Script => (peer) => peer.answer(wire);
-/** Answers as long as requests come. */
-const keeping = (...wires: string[]): Script => async (peer) => {
-  for (const wire of wires) await peer.answer(wire);
-  await peer.closed();
-};
-const silent: Script = (peer) => peer.closed();
-const delay = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 async function codeOf(promise: Promise<unknown>): Promise<KeyClientErrorCode> {
   const error = await assertRejects(() => promise, KeyClientError);
@@ -1690,16 +1592,6 @@ Deno.test("undefined options mean the defaults", () => {
 });
 
 // ---- Fuzz
-
-/** A small generator of numbers from 0 to below 1, always the same for a seed. */
-function random(seed: number): () => number {
-  return () => {
-    seed = seed + 0x6d2b79f5 | 0;
-    let t = Math.imul(seed ^ seed >>> 15, 1 | seed);
-    t = t + Math.imul(t ^ t >>> 7, 61 | t) ^ t;
-    return ((t ^ t >>> 14) >>> 0) / 2 ** 32;
-  };
-}
 
 // deno-fmt-ignore
 const MUTANTS = [

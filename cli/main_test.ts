@@ -3,8 +3,8 @@ import config from "../deno.json" with { type: "json" };
 import { doKey, doPut } from "../key_client.ts";
 import { type FaultName, FAULTS, startKeyServer } from "../practice/server.ts";
 import { main, type MainIo } from "../main.ts";
+import { KEY } from "../testing/bytes.ts";
 
-const KEY = "0123456789abcdef".repeat(8);
 const decoder = new TextDecoder();
 
 interface Run {

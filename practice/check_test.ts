@@ -7,18 +7,7 @@ import {
   remarkOf,
   RULES,
 } from "./rules.ts";
-
-const FUZZ_ROUNDS = Number(Deno.args[0] ?? 2000); // deno test --allow-net -- 1000000
-
-/** One byte for each character, as ISO 8859-1 has it. */
-function bytes(text: string): Uint8Array<ArrayBuffer> {
-  return Uint8Array.from(text, (char) => char.charCodeAt(0));
-}
-
-/** The bytes of a text in UTF-8, as characters. */
-function utf8(text: string): string {
-  return Array.from(new TextEncoder().encode(text), (byte) => String.fromCharCode(byte)).join("");
-}
+import { bytes, FUZZ_ROUNDS, KEY, random, utf8 } from "../testing/bytes.ts";
 
 /** The bytes of a text in UTF-16, as characters. */
 function utf16(text: string): string {
@@ -62,7 +51,6 @@ function readSlowly(wire: Uint8Array): { remarks: Remark[]; isDone: boolean; siz
   return { remarks: request.remarks, isDone: false, size: wire.length };
 }
 
-const KEY = "0123456789abcdef".repeat(8);
 const L = "KEY /user/Ada/ HTTP/1.1\r\n";
 const H = "Host: 127.0.0.1:5000\r\n";
 const E = "\r\n"; // the end of a head
@@ -835,16 +823,6 @@ Deno.test("remarkOf() has harmless messages, whatever a user is called", () => {
 });
 
 // ---- Fuzz
-
-/** A small generator of numbers from 0 to below 1, always the same for a seed. */
-function random(seed: number): () => number {
-  return () => {
-    seed = seed + 0x6d2b79f5 | 0;
-    let t = Math.imul(seed ^ seed >>> 15, 1 | seed);
-    t = t + Math.imul(t ^ t >>> 7, 61 | t) ^ t;
-    return ((t ^ t >>> 14) >>> 0) / 2 ** 32;
-  };
-}
 
 // deno-fmt-ignore
 const MUTANTS = [

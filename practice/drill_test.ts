@@ -10,12 +10,11 @@ import {
 import { type DrillOptions, type DrillResult, startDrill } from "./drill.ts";
 import { doKey, doPut, KeyClient, KeyClientError } from "../key_client.ts";
 import { type FaultName, FAULTS, type KeyServerEvent, startKeyServer } from "./server.ts";
+import { delay, KEY } from "../testing/bytes.ts";
 
 const NAMES = Object.keys(FAULTS) as FaultName[];
 const SUCCESS = "Success: the key is right";
-const KEY = "0123456789abcdef".repeat(8);
 
-const delay = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 const decode = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
 
 // ---- Our own client under each fault

@@ -16,25 +16,13 @@ import {
   type KeyServerOptions,
   startKeyServer,
 } from "./server.ts";
+import { bytes, delay, FUZZ_ROUNDS, KEY, random, text } from "../testing/bytes.ts";
 // Deno's own sockets choose their address themselves, and cannot be reset.
 import { connect, type Socket } from "node:net";
 
-const KEY = "0123456789abcdef".repeat(8);
 const SUCCESS = "Success: the key is right";
 const KEY_REQUEST = "KEY /user/Ada/ HTTP/1.1\r\nHost: a\r\n\r\n";
 const CLOSING_REQUEST = KEY_REQUEST.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n");
-const FUZZ_ROUNDS = Number(Deno.args[0] ?? 2000); // deno test --allow-net -- 1000000
-
-/** One byte for each character, as ISO 8859-1 has it. */
-function bytes(text: string): Uint8Array<ArrayBuffer> {
-  return Uint8Array.from(text, (char) => char.charCodeAt(0));
-}
-
-function text(bytes: Uint8Array): string {
-  return Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
-}
-
-const delay = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 // ---- A client without any manners
 
@@ -885,16 +873,6 @@ Deno.test("startKeyServer() goes on when file descriptors are used up", async ()
   await busy.send(KEY_REQUEST.slice(3));
   assertEquals(statusOf(await busy.response()), 200);
 });
-
-/** A small generator of numbers from 0 to below 1, always the same for a seed. */
-function random(seed: number): () => number {
-  return () => {
-    seed = seed + 0x6d2b79f5 | 0;
-    let t = Math.imul(seed ^ seed >>> 15, 1 | seed);
-    t = t + Math.imul(t ^ t >>> 7, 61 | t) ^ t;
-    return ((t ^ t >>> 14) >>> 0) / 2 ** 32;
-  };
-}
 
 Deno.test("startKeyServer() answers or remarks on whatever comes, and goes on", async () => {
   const next = random(9);

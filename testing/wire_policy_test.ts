@@ -7,18 +7,9 @@ import {
   assertStringIncludes,
 } from "@std/assert";
 import { doPut, KeyClientError, readResponse } from "../key_client.ts";
+import { bytes, FUZZ_ROUNDS, random, text } from "./bytes.ts";
 
-const FUZZ_ROUNDS = Number(Deno.args[0] ?? 2000); // deno test --allow-net -- 1000000
 const HEAD_LIMIT = 65_536;
-
-/** One byte for each character, as ISO 8859-1 has it. */
-function bytes(text: string): Uint8Array<ArrayBuffer> {
-  return Uint8Array.from(text, (char) => char.charCodeAt(0));
-}
-
-function text(bytes: Uint8Array): string {
-  return Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
-}
 
 /** A source that gives these parts, one a read where they fit, and then ends or fails. */
 function sourceOf(parts: Iterable<Uint8Array>, failure?: Error) {
@@ -738,16 +729,6 @@ Deno.test("readResponse() reads on after single bytes within a large body", asyn
 });
 
 // ---- Fuzz
-
-/** A small generator of numbers from 0 to below 1, always the same for a seed. */
-function random(seed: number): () => number {
-  return () => {
-    seed = seed + 0x6d2b79f5 | 0;
-    let t = Math.imul(seed ^ seed >>> 15, 1 | seed);
-    t = t + Math.imul(t ^ t >>> 7, 61 | t) ^ t;
-    return ((t ^ t >>> 14) >>> 0) / 2 ** 32;
-  };
-}
 
 // deno-fmt-ignore
 const MUTANTS = [

@@ -1,0 +1,80 @@
+/**
+ * Bytes and strings as text for people: decode, escape, cut.
+ *
+ * @module
+ */
+
+const CR = 0x0d;
+const LF = 0x0a;
+
+/**
+ * Decodes ISO 8859-1: one character for each byte, so that offsets stay the same.
+ * `TextDecoder("latin1")` would decode windows-1252.
+ */
+export function decodeLatin1(bytes: Uint8Array): string {
+  let text = "";
+  for (let at = 0; at < bytes.length; at += 8192) {
+    text += String.fromCharCode.apply(null, bytes.subarray(at, at + 8192) as unknown as number[]);
+  }
+  return text;
+}
+
+/** Trims the white space that HTTP knows within a line (RFC 9110 section 5.6.3): SP and HTAB. */
+export function trim(text: string): string {
+  return /[^\t ](?:.*[^\t ])?/.exec(text)?.[0] ?? "";
+}
+
+/**
+ * Escapes every character that could move a terminal's cursor, hide or reorder text, or end a line.
+ * With `keepLines`, tabs and line endings stay as they are.
+ */
+export function escapeControls(text: string, { keepLines = false } = {}): string {
+  return text.replace(
+    keepLines ? UNSAFE_BUT_LINES_REGEXP : UNSAFE_REGEXP,
+    (char) => ESCAPES[char] ?? `\\u{${char.codePointAt(0)!.toString(16)}}`,
+  );
+}
+
+/** Characters that {@linkcode escapeControls} escapes: control, format, line and paragraph separator. */
+export const UNSAFE_REGEXP = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
+const UNSAFE_BUT_LINES_REGEXP = /(?!\t|\r?\n)[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
+const ESCAPES: Record<string, string> = { "\r": "\\r", "\n": "\\n", "\t": "\\t", "\0": "\\0" };
+
+/** Cuts text to at most `length` UTF-16 code units, the last three of which are then `...`. */
+export function cut(text: string, length: number): string {
+  if (text.length <= length) return text;
+  return `${text.slice(0, length - 3).replace(/[\ud800-\udbff]$/, "")}...`;
+}
+
+/** Returns the first line of a request as ASCII, at most 100 characters, the middle of a key cut out. */
+export function requestLine(request: Uint8Array): string {
+  const start = Math.max(0, request.findIndex((byte) => byte !== CR && byte !== LF));
+  const line = request.subarray(start, start + 1024);
+  const end = line.findIndex((byte) => byte === CR || byte === LF);
+  const text = visible(line.subarray(0, end < 0 ? line.length : end), false).join("");
+  return cut(text, 100) || "(nothing)";
+}
+
+/**
+ * Returns for each byte the ASCII that stands for it: a character, an escape, or `""` for a byte
+ * that is left out. Unless `isWhole`, the middle of a key is.
+ */
+export function visible(bytes: Uint8Array, isWhole: boolean): string[] {
+  const chars = Array.from(bytes, (byte) => {
+    const escape = { 0x09: "\\t", 0x0a: "\\n", 0x0d: "\\r", 0x5c: "\\\\" }[byte];
+    if (escape) return escape;
+    const isPrintable = byte >= 0x20 && byte < 0x7f;
+    return isPrintable ? String.fromCharCode(byte) : `\\x${byte.toString(16).padStart(2, "0")}`;
+  });
+  if (isWhole) return chars;
+  let digits = 0;
+  for (let at = 0; at <= chars.length; at++) {
+    if (/^[\da-fA-F]$/.test(chars[at] ?? "")) {
+      digits++;
+      continue;
+    }
+    if (digits >= 32) chars.fill("", at - digits + 6, at - 4)[at - digits + 6] = "...";
+    digits = 0;
+  }
+  return chars;
+}
