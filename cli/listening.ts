@@ -1,0 +1,49 @@
+/**
+ * What the practice server and the drill have in common: they listen until they are interrupted.
+ *
+ * @module
+ */
+
+import type { Flags } from "./flags.ts";
+import { authority, complain, type MainIo, printError } from "./output.ts";
+
+/** Starts something that listens, or says why it cannot. */
+export function listen<T>(
+  start: () => T,
+  { host, port, json }: Pick<Flags, "host" | "port" | "json">,
+  io: MainIo,
+): T | undefined {
+  try {
+    return start();
+  } catch (error) {
+    if (error instanceof Deno.errors.NotCapable) throw error;
+    const reason = error instanceof Deno.errors.AddrInUse
+      ? "the port is in use, choose another one with --port"
+      : error instanceof Deno.errors.AddrNotAvailable
+      ? "that is no address of this machine; --host 0.0.0.0 is all of them"
+      : error instanceof Error
+      ? error.message
+      : String(error);
+    const message = `Cannot listen on ${authority(host, port)}: ${reason}`;
+    if (json) printError(io, message);
+    complain(io, message); // also to who looks at the output only when it is over
+  }
+}
+
+/** Calls this whenever Ctrl-C, `kill` or the signal interrupts; gives what ends that. */
+export function onInterrupt({ signal: abort }: MainIo, interrupt: () => void): () => void {
+  const signals: Deno.Signal[] = Deno.build.os === "windows" ? ["SIGINT"] : ["SIGINT", "SIGTERM"];
+  let last = -Infinity;
+  const listener = () => {
+    const now = performance.now();
+    if (now - last > 200) interrupt(); // `deno task` sends once more what the terminal has sent
+    last = now;
+  };
+  for (const signal of signals) Deno.addSignalListener(signal, listener);
+  abort?.addEventListener("abort", listener, { once: true });
+  if (abort?.aborted) listener();
+  return () => {
+    for (const signal of signals) Deno.removeSignalListener(signal, listener);
+    abort?.removeEventListener("abort", listener);
+  };
+}
