@@ -1,0 +1,267 @@
+import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { run, send, serving, timeless } from "../testing/command.ts";
+
+Deno.test("main() --serve logs each request with what is wrong, and tells of the users", async () => {
+  await using server = await serving([]);
+  const { port } = server;
+  const { stdout } = await run(["-p", port, "-uAda"]);
+  const key = stdout.slice(0, 128);
+  await send(port, "KEY /user/Ada L/ HTTP/1.1\r\n\r\n");
+  await send(port, `PUT /key/Ada/${key}x/ HTTP/1.1\r\nHost: a\r\n\r\n`);
+  await send(port, `PUT /key/Ada/${"é".repeat(90)}%zz/ HTTP/1.1\r\nHost: a\r\n\r\n`);
+  await send(port, "GET /user/Ada/ HTTP/1.1\r\nHost: a\r\n\r\n");
+  await send(port, "KEY /user/B%0Aob/ HTTP/1.1\nHost: a\n\n");
+  const { exit, stdout: out, stderr } = await server.stop();
+  assertEquals({ exit, stdout: out }, { exit: 130, stdout: "" });
+  const short = `${key.slice(0, 6)}...${key.slice(-4)}`;
+  assertEquals(
+    timeless(stderr),
+    `key_client: listening on HOST, Ctrl-C ends it
+TIME PEER  KEY /user/Ada/ HTTP/1.1  200
+TIME PEER  PUT /key/Ada/${short}/ HTTP/1.1  200
+TIME PEER  KEY /user/Ada L/ HTTP/1.1  400
+  error: there is a space in the path: write it as \`%20\` (in Python: \`urllib.parse.quote(user_id, safe='')\`)
+    KEY /user/Ada L/ HTTP/1.1\\r\\n
+                 ^
+  warning: no Host field: HTTP/1.1 requires one (RFC 9112 section 3.2), many servers refuse the request; add one with the server's address, as in \`Host: HOST\\r\\n\`
+TIME PEER  PUT /key/Ada/${short}x/ HTTP/1.1  400
+  error: \`x\` is no hex digit: a key is 128 of 0-9 and a-f, sent just as it came
+    PUT /key/Ada/${short}x/ HTTP/1.1\\r\\n
+                              ^
+TIME PEER  PUT /key/Ada/${"\\xe9".repeat(21)}...  400
+  error: \`%zz\` is no percent-encoding: behind a \`%\` stand two hex digits; a percent sign itself is \`%25\`
+    ...${"\\xe9".repeat(15)}%zz/ HTTP/1.1\\r\\n
+       ${" ".repeat(60)}^^^
+TIME PEER  GET /user/Ada/ HTTP/1.1  405
+  error: this path takes \`KEY\`, and \`GET\` is what a browser or a library sends unless it is told otherwise: write \`KEY\` in its place (curl: \`-X KEY\`; requests: \`requests.request("KEY", url)\`)
+    GET /user/Ada/ HTTP/1.1\\r\\n
+    ^^^
+TIME PEER  KEY /user/B%0Aob/ HTTP/1.1  200
+  warning: this line ends in LF (\`\\n\`) alone: write \`\\r\\n\` (with \`nc\`: \`nc -C\`), many servers refuse the request
+    KEY /user/B%0Aob/ HTTP/1.1\\n
+                              ^^
+
+user  address    asked  verified  errors  last remark
+Ada   127.0.0.1      1         1       4  this path takes \`KEY\`, and \`GET\` is what a browser or a l...
+B?ob  127.0.0.1      1         0       0  this line ends in LF (\`\\n\`) alone
+`,
+  );
+});
+
+Deno.test("main() --serve shows each byte of a request line, cut short where it is long", async () => {
+  await using server = await serving([]);
+  await send(server.port, "\r\nKEY\t/user/Ada/ HTTP/1.1\r\n\r\n");
+  await send(server.port, `KEY /user/${"0".repeat(31)}/ HTTP/1.0\r\n\r\n`);
+  await send(server.port, `KEY /user/${"0".repeat(32)}/ HTTP/1.0\r\n\r\n`);
+  await send(server.port, `KEY /user/${"x".repeat(300)} HTTP/1.0\r\n\r\n`);
+  await send(server.port, `${"x".repeat(120)} /user/Ada/ HTTP/1.0\r\n\r\n`);
+  await send(server.port, "KEY 127.0.0.1:5000/user/Ada/ HTTP/1.0\r\n\r\n");
+  const { stderr } = await server.stop();
+  const lines = timeless(stderr).split("\n");
+  const logged = lines.flatMap((line) => /^TIME PEER {2}(.*) {2}\d+$/.exec(line)?.[1] ?? []);
+  assertEquals(logged, [
+    "KEY\\t/user/Ada/ HTTP/1.1",
+    `KEY /user/${"0".repeat(31)}/ HTTP/1.0`,
+    "KEY /user/000000...0000/ HTTP/1.0",
+    `KEY /user/${"x".repeat(87)}...`,
+    `${"x".repeat(97)}...`,
+    "KEY HOST/user/Ada/ HTTP/1.0",
+  ]);
+  assertEquals(lines[lines.indexOf("    KEY\\t/user/Ada/ HTTP/1.1\\r\\n") + 1], "       ^^");
+  assertEquals(lines[lines.indexOf(`    ${"x".repeat(97)}...`) + 1], `    ${"^".repeat(100)}`);
+  assertMatch(stderr, / 3 {2}`127\.0\.0\.1:5000` does not belong here\n/);
+});
+
+Deno.test("main() --serve is colored on a terminal", async () => {
+  await using server = await serving([], { terminal: true });
+  await send(server.port, "KEY /user/A a/ HTTP/1.1\r\nContent-Length: 1\r\n\r\na");
+  await send(server.port, "KEY /user/Ada/ HTTP/1.0\r\nContent-Length: 1\r\n\r\na");
+  const { stderr } = await server.stop();
+  const paint = (code: number, text: string) => Deno.noColor ? text : `\x1b[${code}m${text}\x1b[0m`;
+  assertStringIncludes(stderr, `KEY /user/A a/ HTTP/1.1  ${paint(31, "400")}\n`);
+  assertStringIncludes(stderr, `\n  ${paint(31, "error")}: there is a space`);
+  assertStringIncludes(stderr, `\n    ${paint(31, "           ^")}\n`);
+  assertStringIncludes(stderr, `\n  ${paint(33, "warning")}: no Host`);
+  assertStringIncludes(stderr, `KEY /user/Ada/ HTTP/1.0  ${paint(32, "200")}\n`);
+  assertStringIncludes(stderr, `\n  ${paint(36, "note")}: 1 byte of body`);
+});
+
+Deno.test("main() --serve --verbose shows the wire, how it came, and who ended it", async () => {
+  await using server = await serving(["-v"]);
+  {
+    using conn = await Deno.connect({ port: Number(server.port) });
+    for (
+      const piece of ["KEY /user/", "Ada/ HTTP/1.1\r\nConnection: close\r\n", "Host: a\r\n\r\n"]
+    ) {
+      await conn.write(new TextEncoder().encode(piece));
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    await new Response(conn.readable).text();
+  }
+  await send(server.port, "KEY /user");
+  await send(server.port, "");
+  const fields = "Connection: close\r\nExpect: 100-continue\r\nContent-Length: 5000\r\n";
+  const head = `KEY /user/Ada/ HTTP/1.1\r\nHost: a\r\n${fields}\r\n`;
+  {
+    using conn = await Deno.connect({ port: Number(server.port) });
+    await conn.write(new TextEncoder().encode(head));
+    await conn.read(new Uint8Array(100));
+    await conn.write(new TextEncoder().encode("x".repeat(5000)));
+    await new Response(conn.readable).text();
+  }
+  const { stderr } = await server.stop();
+  assertEquals(
+    timeless(stderr).replace(/\nuser[^]*/, "").replace(/[\da-f]{128}/g, "KEY"),
+    `key_client: listening on HOST, Ctrl-C ends it
+TIME PEER  connected
+TIME PEER  KEY /user/Ada/ HTTP/1.1  200
+   > KEY /user/Ada/ HTTP/1.1\\r\\n
+   > Connection: close\\r\\n
+   > Host: a\\r\\n
+   > \\r\\n
+   (55 bytes, in 3 reads)
+   < HTTP/1.1 200 OK\\r\\n
+   < Content-Type: text/plain; charset=utf-8\\r\\n
+   < Content-Length: 128\\r\\n
+   < DATE\\r\\n
+   < Connection: close\\r\\n
+   < \\r\\n
+   < KEY
+TIME PEER  closed by the server
+TIME PEER  connected
+TIME PEER  KEY /user  400
+   > KEY /user
+   (9 bytes, in one read)
+  error: 9 bytes, and the last line has no end: each line ends in \`\\r\\n\`, and an empty line ends the head, so its last bytes are \`\\r\\n\\r\\n\`
+    KEY /user
+             ^
+   < HTTP/1.1 400 Bad Request\\r\\n
+   < Content-Type: text/plain; charset=utf-8\\r\\n
+   < Content-Length: 130\\r\\n
+   < DATE\\r\\n
+   < Connection: close\\r\\n
+   < \\r\\n
+   < 9 bytes, and the last line has no end: each line ends in \`\\\\r\\\\n\`, and an empty line ends the head, so its last bytes are \`\\\\r\\\\n\\\\r\\\\n\`
+TIME PEER  closed by the client
+TIME PEER  connected
+TIME PEER  (nothing)  400
+   (0 bytes, in 0 reads)
+  error: nothing came: the client connected and sent no byte (\`sendall()\` comes before \`recv()\`; after \`makefile()\` and \`write()\` also \`flush()\`)
+   < HTTP/1.1 400 Bad Request\\r\\n
+   < Content-Type: text/plain; charset=utf-8\\r\\n
+   < Content-Length: 136\\r\\n
+   < DATE\\r\\n
+   < Connection: close\\r\\n
+   < \\r\\n
+   < nothing came: the client connected and sent no byte (\`sendall()\` comes before \`recv()\`; after \`makefile()\` and \`write()\` also \`flush()\`)
+TIME PEER  closed by the client
+TIME PEER  connected
+TIME PEER  KEY /user/Ada/ HTTP/1.1
+   < HTTP/1.1 100 Continue\\r\\n
+   < \\r\\n
+TIME PEER  KEY /user/Ada/ HTTP/1.1  200
+   > KEY /user/Ada/ HTTP/1.1\\r\\n
+   > Host: a\\r\\n
+   > Connection: close\\r\\n
+   > Expect: 100-continue\\r\\n
+   > Content-Length: 5000\\r\\n
+   > \\r\\n
+   > ${"x".repeat(4096 - head.length)}
+   (${head.length + 904} more bytes)
+   (${head.length + 5000} bytes, in 2 reads)
+  note: 5000 bytes of body, which this server ignores: user id and key stand in the path
+   < HTTP/1.1 200 OK\\r\\n
+   < Content-Type: text/plain; charset=utf-8\\r\\n
+   < Content-Length: 128\\r\\n
+   < DATE\\r\\n
+   < Connection: close\\r\\n
+   < \\r\\n
+   < KEY
+TIME PEER  closed by the server
+`,
+  );
+});
+
+Deno.test("main() --serve says at once what an unfinished request lacks, and why it closes", async () => {
+  const seen = Promise.withResolvers<void>();
+  const onStderr = (text: string) => {
+    if (text.includes("unfinished") && text.includes("idle for 2 s")) seen.resolve();
+  };
+  await using server = await serving([], { onStderr });
+  using unfinished = await Deno.connect({ port: Number(server.port) });
+  await unfinished.write(new TextEncoder().encode("KEY /user/Ada/ HTTP/1.1\nHost: a\n"));
+  using idle = await Deno.connect({ port: Number(server.port) });
+  await idle.write(new TextEncoder().encode("KEY /user/Ada/ HTTP/1.1\r\nHost: a\r\n\r\n"));
+  await seen.promise;
+  const { stderr } = await server.stop();
+  assertStringIncludes(
+    timeless(stderr),
+    `TIME PEER  KEY /user/Ada/ HTTP/1.1  unfinished
+  error: 32 bytes, and no empty line yet: end the head with \`\\r\\n\\r\\n\`, one for the last line and one for the empty line
+  warning: this line ends in LF`,
+  );
+  assertStringIncludes(
+    timeless(stderr),
+    "TIME PEER  KEY /user/Ada/ HTTP/1.1\n  note: idle for 2 s after the whole answer, so closed; if your client",
+  );
+  assertMatch(
+    stderr,
+    /\nAda +127\.0\.0\.1 +1 +0 +0 {2}idle for 2 s after the whole answer, so closed\n/,
+  );
+  assertMatch(stderr, /\(unknown\)  +127\.0\.0\.1 +0 +0 +1 {2}32 bytes, and no empty line yet\n/);
+});
+
+Deno.test("main() --serve forgets what a request lacked when it is whole, and says again why it failed", async () => {
+  const unfinished = Promise.withResolvers<void>();
+  const onStderr = (text: string) => {
+    if (text.match(/unfinished/g)?.length === 2) unfinished.resolve();
+  };
+  await using server = await serving(["-v"], { onStderr });
+  using good = await Deno.connect({ port: Number(server.port) });
+  await good.write(new TextEncoder().encode("KEY /user/Ada/ HTTP/1.1\r\nHost: a\r\n"));
+  using bad = await Deno.connect({ port: Number(server.port) });
+  await bad.write(new TextEncoder().encode("KEY /user/Bob/ HTTP/1.1\r\nHost: a\r\n"));
+  await unfinished.promise;
+  await good.write(new TextEncoder().encode("Connection: close\r\n\r\n"));
+  await new Response(good.readable).text();
+  await bad.closeWrite();
+  await new Response(bad.readable).text();
+  const { stderr } = await server.stop();
+  const words = "error: 34 bytes, and no empty line yet: end the head";
+  assertStringIncludes(
+    stderr,
+    `unfinished\n   > KEY /user/Bob/ HTTP/1.1\\r\\n\n   > Host: a\\r\\n\n  ${words}`,
+  );
+  assertEquals(stderr.split(words).length, 4); // to Ada, to Bob, and to Bob again
+  assertMatch(stderr, /\nAda +127\.0\.0\.1 +1 +0 +0\n/);
+  assertMatch(stderr, /\nBob +127\.0\.0\.1 +0 +0 +1 {2}34 bytes, and no empty line yet\n/);
+});
+
+Deno.test("main() --serve takes stray bytes behind an answer for no unfinished request", async () => {
+  await using server = await serving([]);
+  for (const [user, stray] of [["Ada", "\r\n"], ["Bob", "hello"]]) {
+    using conn = await Deno.connect({ port: Number(server.port) });
+    await conn.write(new TextEncoder().encode(`KEY /user/${user}/ HTTP/1.1\r\nHost: a\r\n\r\n`));
+    await conn.read(new Uint8Array(4096));
+    await conn.write(new TextEncoder().encode(stray));
+    await conn.closeWrite();
+    await new Response(conn.readable).text();
+  }
+  const { stderr } = await server.stop();
+  assertEquals(stderr.includes("unfinished"), false);
+  assertMatch(stderr, /\n {2}warning: there is a line end too many/);
+  assertMatch(stderr, /\n {2}warning: 5 bytes too many behind the request/);
+  assertMatch(stderr, /\nAda +127\.0\.0\.1 +1 +0 +0 {2}there is a line end too many\n/);
+  assertMatch(stderr, /\nBob +127\.0\.0\.1 +1 +0 +0 {2}5 bytes too many behind the request\n/);
+  assertEquals(stderr.includes("(unknown)"), false);
+});
+
+Deno.test("main() --serve shows nothing on a terminal that could move it", async () => {
+  await using server = await serving(["-v"], { terminal: true });
+  const nasty = "\x1b[2J\x9b\u202e\x07".replace("\u202e", "\xe2\x80\xae");
+  await send(server.port, `KEY /user/${nasty}/ HTTP/1.1\r\nHost: ${nasty}\r\n\r\n`);
+  await send(server.port, `KEY /user/${encodeURIComponent("\x1b[2J\u202e")}/ HTTP/1.1\r\n\r\n`);
+  await send(server.port, `${nasty}: ${nasty}\r\n\r\n`);
+  const { stderr } = await server.stop();
+  assertEquals(stderr.replaceAll("\x1b[", "").match(/[^\x20-\x7e\n]/g), null);
+});

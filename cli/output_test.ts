@@ -1,0 +1,77 @@
+import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { startKeyServer } from "../practice/server.ts";
+import { main } from "../main.ts";
+import { KEY } from "../testing/bytes.ts";
+import { answering, capture, CLOSED, failing, freePort, FULL, run } from "../testing/command.ts";
+
+Deno.test("main() makes control characters visible on a terminal only", async () => {
+  const hostile = "\x1b[31m\x9b2J\u202ered\x07\rx\tä\r\nnext";
+  const body = new TextEncoder().encode(hostile);
+  const wire = `HTTP/1.1 400 x\r\nX: \xe9\r\nContent-Length: ${body.length}\r\n\r\n${hostile}`;
+  await using server = answering(wire);
+  const args = ["-p", server.port, "--put", KEY];
+  assertEquals((await run(args)).stdout, `${hostile}\n`);
+  const visible = "\\u{1b}[31m\\u{9b}2J\\u{202e}red\\u{7}\\u{d}x\tä\r\nnext\n";
+  const { stdout } = await run(args, { terminal: true });
+  assertEquals(stdout, visible);
+  for (const mode of [["--key"], ["--put", KEY, "-v"]]) {
+    const { stderr } = await run(["-p", server.port, ...mode], { terminal: true });
+    assertMatch(stderr, /\\u\{1b\}\[31m\\u\{9b\}2J\\u\{202e\}red\\u\{7\}(\\u\{d\}|\\r)x\tä/);
+    // deno-lint-ignore no-control-regex
+    const rest = stderr.replace(/\x1b\[\d+m|\r\n/g, "");
+    assertEquals(/(?![\t\n])\p{Cc}/u.exec(rest), null);
+  }
+});
+
+Deno.test("main() --json has no character that could move a terminal", async () => {
+  const odd = "\x00\x1b[2J\x7f\x80\x9b\x9f\u061c\u200e\u200f\u202a\u202e\u2066\u2069\u2028\u2029";
+  await using server = answering(`HTTP/1.1 404 x\r\n\r\n${odd}\u{1f511}é`);
+  for (const terminal of [false, true]) {
+    const { stdout } = await run(["--json", "-p", server.port, "-u", odd], { terminal });
+    const { message, user } = JSON.parse(stdout);
+    assertEquals([message, user], [`${odd}\u{1f511}é`, odd]);
+    assertEquals(stdout.match(/[\p{Cc}\p{Bidi_Control}\p{Zl}\p{Zp}]/gu), ["\n"]);
+    assertStringIncludes(stdout, "\\u007f\\u0080\\u009b");
+  }
+});
+
+Deno.test("main() ends with one line if standard output is full, and quietly if it is closed", async () => {
+  await using server = startKeyServer({ port: 0 });
+  const port = `${server.addr.port}`;
+  const lines = [
+    ["--help"],
+    ["--version"],
+    ["--offline"],
+    ["--fault", "list"],
+    ["-p", port],
+    ["-p", port, "--json"],
+    ["-p", port, "--put", KEY],
+    ["--json", "--prot"],
+  ];
+  for (const args of lines) {
+    const stderr = capture();
+    assertEquals(await main(args, { stderr, stdout: failing(CLOSED) }), 141, args.join(" "));
+    assertEquals(stderr.text, "");
+    assertEquals(await main(args, { stderr, stdout: failing(FULL) }), 1, args.join(" "));
+    assertEquals(stderr.text, `key_client: Cannot write to standard output: ${FULL.message}\n`);
+  }
+  assertEquals(await main(["--help"], { stdout: failing(FULL), stderr: failing(FULL) }), 1);
+});
+
+Deno.test("main() loses no result if standard error fails", async () => {
+  await using server = startKeyServer({ port: 0 });
+  await using missing = answering("HTTP/1.1 404 x\r\n\r\nnobody");
+  for (const error of [FULL, CLOSED]) {
+    const stderr = failing(error);
+    for (const args of [["-vp", `${server.addr.port}`], ["--demo"], ["--demo", "-v"]]) {
+      const stdout = capture();
+      assertEquals(await main(args, { stdout, stderr }), 0, args.join(" "));
+      assertMatch(stdout.text, /^[\da-f]{128}\nSuccess: the key is right\n$/);
+    }
+    const stdout = capture();
+    assertEquals(await main(["-p", missing.port], { stdout, stderr }), 4);
+    assertEquals(await main(["-p", freePort()], { stdout, stderr }), 1);
+    assertEquals(await main(["--prot"], { stdout, stderr }), 2);
+    assertEquals(stdout.text, "");
+  }
+});
