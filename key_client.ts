@@ -10,47 +10,61 @@
  * @module
  */
 
-// ---- Options and errors
+// ---- Options, messages and errors
 
-/** Options of {@linkcode doKey}, {@linkcode doPut} and {@linkcode KeyClient}. */
+/**
+ * Options of {@linkcode doKey}, {@linkcode doPut} and {@linkcode KeyClient}.
+ *
+ * The error for a wrong option is a `TypeError` or a `RangeError`. Its message starts with the
+ * name of the option, and its property `option` is that name.
+ */
 export interface KeyClientOptions {
-  /** Name or IP address of the key server. Default: `"127.0.0.1"`. */
+  /** Name or IP address of the key server.
+   * @default {"127.0.0.1"} */
   hostname?: string;
-  /** TCP port of the key server, from 1 to 65535. Default: 5000. */
+  /** TCP port of the key server, from 1 to 65535.
+   * @default {5000} */
   port?: number;
-  /** Any text but `""`, `"."`, `".."`; percent-encoded, at most 65,536 bytes. Default: `"User1"`. */
+  /** Any string but `""`, `"."` and `".."`: at most 65,536 bytes when percent-encoded.
+   * @default {"User1"} */
   userId?: string;
-  /** Milliseconds for a whole exchange, connecting included: at most 2 ** 31 - 1. Default: 10,000. */
+  /** Milliseconds for one exchange, connecting included: above 0, at most 2 ** 31 - 1.
+   * @default {10_000} */
   timeout?: number;
-  /** Cancels: the exchange under way rejects with `signal.reason`. */
+  /** Cancels the exchange: it rejects with `signal.reason`. */
   signal?: AbortSignal;
-  /** Bytes of response body that are accepted, at most 2 ** 31 - 1. Default: 1,048,576. */
+  /** Bytes of response body to accept, at most 2 ** 31 - 1.
+   * @default {1_048_576} */
   maxBodySize?: number;
-  /** Whether both stages share a connection; else each sends `Connection: close`. Default: `true`. */
+  /** Whether both stages share one connection. If not, each request says `Connection: close`.
+   * @default {true} */
   keepAlive?: boolean;
-  /** Gets each message as it was on the wire. What it throws fails the exchange. */
+  /**
+   * Called with each message as it was on the wire. If it throws, the exchange fails with that
+   * error; a promise that it returns is not awaited.
+   */
   onMessage?: (message: WireMessage) => void;
 }
 
-/** A message as it was on the wire; of a response that failed, the bytes that came. */
+/** A message as it was on the wire. If a response fails, its message has the bytes received. */
 export interface WireMessage {
   /** A request goes to the server, a response comes from it. */
   direction: "request" | "response";
-  /** The start line and the field lines, up to and with the empty line. */
+  /** The start line and the header fields, including the empty line after them. */
   head: Uint8Array<ArrayBuffer>;
-  /** All that follows the head, with chunk sizes and trailer fields where there are any. */
+  /** The bytes after the head, including chunk sizes and trailer fields. */
   body: Uint8Array<ArrayBuffer>;
-  /** When its last byte was written or read, in milliseconds as of `performance.now()`. */
+  /** When its last byte was written or read: milliseconds, as of `performance.now()`. */
   time: number;
 }
 
-/** What the key server says to a key. */
+/** The key server's response to a request. */
 export interface KeyServerResponse {
   /** The status code, from 200 to 999. */
   status: number;
   /** Whether the status is 2xx. */
   ok: boolean;
-  /** The body as text: UTF-8, with U+FFFD for whatever is not. */
+  /** The body, decoded as UTF-8. Invalid bytes become U+FFFD. */
   message: string;
 }
 
@@ -62,24 +76,24 @@ export interface HttpResponse {
   status: number;
   /** The reason phrase, or `""`. */
   reason: string;
-  /** The fields in order: names as they were spelt, values as ISO 8859-1. */
+  /** The header fields in order. Names keep their case; values are decoded as ISO 8859-1. */
   fields: [name: string, value: string][];
   /** The content, without its framing. */
   body: Uint8Array<ArrayBuffer>;
 }
 
-/** What went wrong. The README says what to do about it. */
+/** What went wrong. The README says what to do about each. */
 export type KeyClientErrorCode =
-  | "connect-failed" // no connection. Does the server run there? Are host and port right?
-  | "timed-out" // no whole response in time. Look at the server, or raise `timeout`.
-  | "closed-early" // the connection ended before the response did. Look at the server.
-  | "malformed" // what came is not a response of HTTP/1.x. Is it the right port?
-  | "too-large" // a head above 64 KiB, or a body above `maxBodySize`, which can be raised.
-  | "refused" // the server answered with a status that is not 2xx. Read why in its message.
-  | "not-a-key"; // the server answered with 2xx, but not with 128 hex digits. Is it a key server?
+  | "connect-failed" // no connection: is the server running, are host and port right?
+  | "timed-out" // no complete response within `timeout`
+  | "closed-early" // the connection closed before the response was complete
+  | "malformed" // not an HTTP/1.x response: is it the right port?
+  | "too-large" // a head above 64 KiB, or a body above `maxBodySize`
+  | "refused" // a status that is not 2xx: `response.message` says why
+  | "not-a-key"; // a 2xx response whose body is not 128 hex digits: is it a key server?
 
 /**
- * The error for all that goes wrong outside the caller's own code.
+ * The error for everything that goes wrong outside the caller's own code.
  *
  * @example Usage
  * ```ts
@@ -92,22 +106,35 @@ export class KeyClientError extends Error {
   override name = "KeyClientError";
   /** What kind of thing went wrong. */
   readonly code: KeyClientErrorCode;
-  /** The status of the response that was `refused` or `not-a-key`. */
+  /** The whole response that was `refused` or `not-a-key`. */
+  readonly response?: KeyServerResponse;
+  /** The status of that response. */
   readonly status?: number;
-  /** With `refused` and `not-a-key` the `cause` is the whole {@linkcode KeyServerResponse}. */
-  constructor(code: KeyClientErrorCode, message: string, options?: ErrorOptions) {
-    super(message, options);
+
+  /**
+   * @param code What kind of thing went wrong.
+   * @param message One sentence.
+   * @param options The error behind it (`cause`), and the response.
+   */
+  constructor(
+    code: KeyClientErrorCode,
+    message: string,
+    options?: { cause?: Error; response?: KeyServerResponse },
+  ) {
+    super(message, options?.cause && { cause: options.cause });
     this.code = code;
-    if (code !== "refused" && code !== "not-a-key") return;
-    this.status = (options?.cause as KeyServerResponse | undefined)?.status;
+    this.response = options?.response;
+    this.status = this.response?.status;
   }
 }
 
 // ---- The conversation
 
 /**
- * Stages 1 and 2, over a connection of its own: gives the key's 128 ASCII bytes as the server
- * spelt them, or `null` on any error. Never rejects.
+ * Asks for a key over a new connection: stages 1 and 2. Never rejects.
+ *
+ * @param options Where the server is, and how long to wait.
+ * @returns The key: 128 ASCII bytes, in the case that the server sent. `null` on any error.
  *
  * @example Usage
  * ```ts
@@ -117,15 +144,20 @@ export class KeyClientError extends Error {
  */
 export async function doKey(options?: KeyClientOptions): Promise<Uint8Array<ArrayBuffer> | null> {
   try {
-    return await new KeyClient({ ...checkOptions(options), keepAlive: false }).requestKey();
+    return await new KeyClient(checkOptions(options, false)).requestKey();
   } catch {
     return null;
   }
 }
 
 /**
- * Stages 3 and 4, over a connection of its own: gives the text of the response, whatever its
- * status. Rejects as {@linkcode KeyClient.verifyKey} does.
+ * Sends the key back over a new connection: stages 3 and 4.
+ *
+ * @param keyVal The key, as bytes or as a string.
+ * @param options Where the server is, and how long to wait.
+ * @returns The body of the response as a string, whatever its status.
+ * @throws {KeyClientError} If there is no complete response.
+ * @throws {TypeError | RangeError} If the key or an option is wrong.
  *
  * @example Usage
  * ```ts
@@ -137,12 +169,13 @@ export async function doPut(
   keyVal: Uint8Array | string,
   options?: KeyClientOptions,
 ): Promise<string> {
-  const client = new KeyClient({ ...checkOptions(options), keepAlive: false });
+  const client = new KeyClient(checkOptions(options, false));
   return (await client.verifyKey(keyVal)).message;
 }
 
 /**
- * Both stages, one at a time, over one connection if the server keeps it; says why one failed.
+ * Holds both stages of the conversation, over one connection if the server keeps it open. Its
+ * errors say why a stage failed.
  *
  * @example The whole conversation
  * ```ts
@@ -158,19 +191,27 @@ export class KeyClient implements Disposable {
   readonly #options: CheckedOptions;
   #isClosed = false;
   #exchange?: Exchange; // under way
-  #conn?: Deno.TcpConn; // kept by the last one
-  #lastUse = 0; // of that connection, as of performance.now()
+  #idle?: { conn: Deno.TcpConn; since: number }; // left open by the exchange before
 
-  /** Makes no connection yet. Throws a `TypeError` or a `RangeError` for an option that is wrong. */
+  /**
+   * Checks the options. It does not connect yet.
+   *
+   * @param options Where the server is, and how long to wait.
+   * @throws {TypeError | RangeError} If an option is wrong.
+   */
   constructor(options?: KeyClientOptions) {
-    this.#options = checkOptions(options);
+    this.#options = options && CHECKED.has(options)
+      ? options as CheckedOptions
+      : checkOptions(options);
   }
 
   /**
-   * Stages 1 and 2: gives the key's 128 ASCII bytes, without the white space around them. `KEY`
-   * is not known to be idempotent: it is never sent twice.
+   * Asks for a key over a new connection: stages 1 and 2. `KEY` is not known to be idempotent, so
+   * it is never sent twice.
    *
-   * @throws {KeyClientError | TypeError} If there was no key, or the client is closed or busy.
+   * @returns The key: 128 ASCII bytes, in the case that the server sent.
+   * @throws {KeyClientError} If the server sends no key.
+   * @throws {TypeError} If the client is closed, or another exchange is under way.
    */
   async requestKey(): Promise<Uint8Array<ArrayBuffer>> {
     const response = await this.#converse("KEY");
@@ -180,16 +221,18 @@ export class KeyClient implements Disposable {
     const verb = ok ? "did not answer with a key" : `answered with status ${status}`;
     const count = ok && digits ? `, but with ${digits.length} hex digits` : "";
     const sentence = `The server ${verb}${count}: ${show(message)}`;
-    throw new KeyClientError(ok ? "not-a-key" : "refused", sentence, { cause: response });
+    throw new KeyClientError(ok ? "not-a-key" : "refused", sentence, { response });
   }
 
   /**
-   * Stages 3 and 4. `PUT` is idempotent (RFC 9110 section 9.2.2): if a kept connection turns out
-   * closed before it answers, it is sent once more over a new one.
+   * Sends the key back: stages 3 and 4. `PUT` is idempotent (RFC 9110 section 9.2.2), so if the
+   * connection of the exchange before turns out closed, it is sent once more over a new one.
    *
-   * @param keyVal The key, as bytes or text: percent-encoded, at most 65,536 bytes.
-   * @throws {KeyClientError} If there was no usable response, whatever its status.
-   * @throws {TypeError | RangeError} If the key is no such key, or as for `requestKey`.
+   * @param keyVal The key, as bytes or as a string: at most 65,536 bytes when percent-encoded.
+   * @returns The response, whatever its status.
+   * @throws {KeyClientError} If there is no complete response.
+   * @throws {TypeError | RangeError} If the key is wrong, the client is closed, or another
+   * exchange is under way.
    */
   async verifyKey(keyVal: Uint8Array | string): Promise<KeyServerResponse> {
     return await this.#converse("PUT", keyVal);
@@ -199,8 +242,8 @@ export class KeyClient implements Disposable {
   close(): void {
     this.#isClosed = true;
     this.#exchange?.stop(new DOMException("The client was closed", "AbortError"));
-    this.#conn?.close();
-    this.#conn = undefined;
+    this.#idle?.conn.close();
+    this.#idle = undefined;
   }
 
   /** The same as {@linkcode KeyClient.close}. */
@@ -208,128 +251,86 @@ export class KeyClient implements Disposable {
     this.close();
   }
 
-  async #converse(method: "KEY" | "PUT", keyVal?: Uint8Array | string) {
+  async #converse(method: "KEY" | "PUT", keyVal?: Uint8Array | string): Promise<KeyServerResponse> {
     const request = frameRequest(method, this.#options, keyVal);
     if (this.#isClosed) throw new TypeError("Cannot send: the client is closed");
     if (this.#exchange) throw new TypeError("Cannot send: another exchange is under way");
     this.#options.signal?.throwIfAborted();
-    using exchange = this.#exchange = new Exchange(this.#options, this.#conn, this.#lastUse);
-    this.#conn = undefined;
-    let response: HttpResponse | undefined;
+    const idle = this.#idle;
+    this.#idle = undefined;
+    // KEY cannot be sent twice, so it does not risk a connection that the server may have closed.
+    const isUsed = method === "PUT" && idle && performance.now() - idle.since < MAX_IDLE_TIME;
+    if (!isUsed) idle?.conn.close();
+    using exchange = new Exchange(this.#options, isUsed ? idle.conn : undefined);
+    this.#exchange = exchange;
     try {
-      const isKept = await exchange.isReady();
-      response = await exchange.send(request, isKept);
-      if (!response && isKept && method === "PUT") response = await exchange.send(request, false);
-      if (!response) throw exchange.closedEarly("the end of the status line");
+      const { status, body } = await exchange.run(request);
+      this.#idle = exchange.release();
+      return { status, ok: status >= 200 && status < 300, message: DECODER.decode(body) };
     } finally {
       this.#exchange = undefined;
-      exchange.throwIfStopped(); // all else only came of that
     }
-    if (this.#options.keepAlive && exchange.isPersistent) {
-      this.#conn = exchange.conn;
-      exchange.conn = undefined; // or it would be closed
-    }
-    this.#lastUse = exchange.lastUse;
-    const { status } = response;
-    return { status, ok: status >= 200 && status < 300, message: DECODER.decode(response.body) };
   }
 }
 
-// One alarm for all exchanges under way. The first `setTimeout` of a process costs 5 ms, a fifth of
-// a run; `AbortSignal.timeout` costs little, but cannot be cancelled, and holds memory until then.
+// An older connection is too likely to be closed by the server, and a new one costs only 0.5 ms.
+const MAX_IDLE_TIME = 100; // ms
+
+// One alarm for all exchanges under way. The first `setTimeout` of a process takes 5 ms, a fifth of
+// a run. `AbortSignal.timeout` takes little, but cannot be cancelled and holds memory until it fires.
 let alarm: AbortSignal | undefined;
 let alarmTime = 0;
 
-/** One request and its response, unless the time-out, the signal or `close()` stops them. */
+/** One request and its response, unless the timeout, the signal or `close()` stops them. */
 class Exchange implements Disposable {
-  readonly options: CheckedOptions;
-  conn?: Deno.TcpConn;
-  lastUse: number; // of that connection, as of performance.now()
-  isPersistent = false; // the connection, for a further exchange
+  readonly #options: CheckedOptions;
+  #conn?: Deno.TcpConn;
+  #lastRead = 0; // when the last bytes came
+  #reader?: ResponseReader;
   #stopped?: { reason: unknown };
-  #interrupt?: (reason: unknown) => void;
+  #interrupt?: (reason: unknown) => void; // rejects what the exchange waits for
   #deadline?: number;
   #alarm?: AbortSignal;
-  #isMuted = false; // no further report
-  #failure?: { cause: unknown }; // of the connection
-  #ahead?: Promise<boolean>; // a read that is pending
-  #bytes = new Uint8Array(1024);
-  #received = 0;
-  #taken = 0; // of what has been received
-  #headLimit = MAX_HEAD_SIZE; // where heads, chunk lines and trailers end at the latest
 
-  constructor(options: CheckedOptions, conn?: Deno.TcpConn, lastUse = 0) {
-    [this.options, this.conn, this.lastUse] = [options, conn, lastUse];
+  constructor(options: CheckedOptions, conn?: Deno.TcpConn) {
+    this.#options = options;
+    this.#conn = conn;
     options.signal?.addEventListener("abort", this);
   }
 
   [Symbol.dispose](): void {
-    this.options.signal?.removeEventListener("abort", this);
-    this.#alarm?.removeEventListener("abort", this); // now it keeps no process alive
-    this.conn?.close();
+    this.#options.signal?.removeEventListener("abort", this);
+    this.#alarm?.removeEventListener("abort", this); // or it would keep the process alive
+    this.#conn?.close();
   }
 
-  /** Whether nothing came unasked over a kept connection: two turns of the event loop show it. */
-  async isReady(): Promise<boolean> {
-    if (!this.conn) return false;
-    this.handleEvent();
-    if (performance.now() - this.lastUse <= 1) return true; // ms: from stage to stage takes less
-    const ahead = this.#ahead = this.#receive();
-    const turn = () => new Promise((resolve) => AbortSignal.timeout(0).onabort = resolve);
-    const turns = turn().then(turn); // on a busy machine the first may end without a look
-    return await this.#wait(Promise.race([ahead.then(() => false), turns.then(() => true)]));
-  }
-
-  /** Gives `undefined` if the connection ends before the first byte of a response. */
-  async send(request: Uint8Array, isKept: boolean): Promise<HttpResponse | undefined> {
-    if (!isKept) await this.#connect();
-    let sent = 0;
+  async run(request: Uint8Array): Promise<HttpResponse> {
     try {
-      while (sent < request.length) {
-        this.throwIfStopped();
-        sent += await this.#wait(this.conn!.write(request.subarray(sent)));
-      }
-    } catch (cause) {
-      this.#failure = { cause }; // there may be an answer all the same, given before it read all
-    }
-    this.#report("request", request.subarray(0, sent));
-    return await this.#fill() ? await this.read() : undefined;
-  }
-
-  async #connect(): Promise<void> {
-    this.throwIfStopped();
-    this.conn?.close();
-    this.conn = this.#failure = this.#ahead = undefined;
-    this.#received = 0;
-    const { hostname, port, authority } = this.options;
-    const abort = new AbortController();
-    // Deno.connect asks the signal once more when the connection is there, and then would lose it,
-    // open. Here the caller asks, and closes it.
-    abort.signal.throwIfAborted = () => {};
-    const connecting = globalThis.Deno?.connect({ hostname, port, signal: abort.signal }) ??
-      Promise.reject(new Error("this module needs Deno"));
-    this.handleEvent(); // not before: a permission prompt takes its time within that call
-    try {
-      this.conn = await this.#wait(connecting);
-    } catch (cause) {
-      abort.abort();
-      connecting.then((conn) => conn.close(), () => {});
-      const message = `Cannot connect to ${authority}: ${(cause as Error).message}`;
-      throw new KeyClientError("connect-failed", message, { cause });
+      return await this.#send(request, this.#conn !== undefined);
+    } catch (error) {
+      this.#throwIfStopped(); // any other error is a consequence of the stop
+      throw error;
     }
   }
 
-  /** Rejects what the exchange waits for. The first reason is the one that counts. */
+  /** Hands over the connection for another exchange, if it can be used again. */
+  release() {
+    const conn = this.#conn;
+    this.#conn = undefined;
+    return conn && { conn, since: this.#lastRead };
+  }
+
+  /** Rejects what the exchange waits for. Only the first reason counts. */
   stop(reason: unknown): void {
     this.#stopped ??= { reason };
     this.#interrupt?.(this.#stopped.reason);
   }
 
-  throwIfStopped(): void {
+  #throwIfStopped(): void {
     if (this.#stopped) throw this.#stopped.reason;
   }
 
-  /** Waits, but not on after a stop: Deno may leave a read of a closed connection pending. */
+  /** Waits for the promise or the stop: Deno may leave a read of a closed connection pending. */
   #wait<T>(promise: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       promise.then(resolve, reject);
@@ -338,19 +339,43 @@ class Exchange implements Disposable {
     });
   }
 
-  /** Starts the clock, or looks at clock and signal when one of them has an event. */
+  async #connect(): Promise<void> {
+    this.#throwIfStopped();
+    this.release()?.conn.close();
+    const { hostname, port, authority } = this.#options;
+    const abort = new AbortController();
+    // When the connection is there, Deno.connect checks the signal once more, and would leak the
+    // connection. So this check does nothing; the caller checks, and closes the connection.
+    abort.signal.throwIfAborted = () => {};
+    const connecting = globalThis.Deno?.connect({ hostname, port, signal: abort.signal }) ??
+      Promise.reject(new Error("this module needs Deno"));
+    this.handleEvent(); // not earlier: the call above may wait for a permission prompt
+    try {
+      this.#conn = await this.#wait(connecting);
+    } catch (error) {
+      abort.abort();
+      connecting.then((conn) => conn.close(), () => {});
+      const cause = toError(error);
+      const message = `Cannot connect to ${authority}: ${cause.message}`;
+      throw new KeyClientError("connect-failed", message, { cause });
+    }
+  }
+
+  /** Starts the clock. As an event listener: checks the signal and the clock. */
   handleEvent(): void {
-    const { signal, timeout } = this.options;
+    const { signal, timeout } = this.#options;
     if (signal?.aborted) return this.stop(signal.reason);
     const now = performance.now();
     this.#deadline ??= now + timeout;
     if (this.#deadline <= now) {
-      const state = this.conn ? `with ${this.#received} bytes received` : "while connecting";
+      const state = this.#conn
+        ? `with ${this.#reader?.received ?? 0} bytes received`
+        : "while connecting";
       const message = `Cannot get a response: timed out after ${timeout} ms, ${state}`;
       return this.stop(new KeyClientError("timed-out", message));
     }
     if (!alarm || alarm.aborted || this.#deadline < alarmTime) {
-      alarmTime = Math.min(this.#deadline, now + 60_000); // not to hold memory for days
+      alarmTime = Math.min(this.#deadline, now + 60_000); // so that it holds no memory for days
       alarm = AbortSignal.timeout(Math.ceil(alarmTime - now));
     }
     this.#alarm?.removeEventListener("abort", this);
@@ -358,186 +383,79 @@ class Exchange implements Disposable {
     alarm.addEventListener("abort", this);
   }
 
-  #report(direction: WireMessage["direction"], message: Uint8Array, headSize = Infinity): void {
-    const { onMessage } = this.options;
-    if (!onMessage || this.#isMuted || message.length === 0) return;
-    this.#isMuted = true; // should this one throw, or stop the exchange
-    const [head, body] = [message.slice(0, headSize), message.slice(headSize)];
-    onMessage({ direction, head, body, time: performance.now() });
-    this.#isMuted = this.#stopped !== undefined;
-  }
-
-  /** Reads one response, and the interim ones before it, into one buffer: all else is a slice of it. */
-  async read(): Promise<HttpResponse> {
-    let [start, headSize] = [0, Infinity]; // of the message
-    const reportTo = (end: number) => {
-      this.#report("response", this.#bytes.subarray(start, end), headSize);
-      start = end;
-    };
-    try {
-      let response = await this.#readHead();
-      for (; response.status < 200; response = await this.#readHead()) reportTo(this.#taken);
-      headSize = this.#taken - start;
-      response.body = await this.#readBody(response);
-      reportTo(this.#taken);
-      this.isPersistent &&= !this.#failure && this.#taken === this.#received;
+  /** Sends the request over the connection of the exchange before, or over a new one. */
+  async #send(request: Uint8Array, isReused: boolean): Promise<HttpResponse> {
+    // Waits in either case, so that a stop in the turn of the call sends nothing.
+    await (isReused ? this.handleEvent() : this.#connect());
+    const failure = await this.#write(request);
+    const reader = this.#reader = new ResponseReader(this.#options.maxBodySize);
+    const read = (room: Uint8Array) => this.#read(room, failure);
+    for (;;) {
+      let response: HttpResponse;
+      try {
+        response = await readMessage(reader, read);
+      } catch (error) {
+        const isClosed = isReused && reader.received === 0 && !this.#stopped;
+        if (isClosed) return await this.#send(request, false);
+        this.#report("response", () => reader.wire(reader.received));
+        throw error;
+      }
+      this.#report("response", () => reader.wire());
+      if (response.status < 200) continue; // interim: RFC 9110 section 15.2
+      const isReusable = this.#options.keepAlive && !failure && reader.isReusable;
+      if (!isReusable) this.release()?.conn.close();
       return response;
-    } catch (error) {
-      reportTo(this.#received);
-      throw error;
     }
   }
 
-  async #readHead(): Promise<HttpResponse> {
-    const line = await this.#readLine("the end of the status line").catch((error) => {
-      const rest = decodeLatin1(this.#bytes.subarray(this.#taken, this.#received));
-      const isHttp = "HTTP/1.".startsWith(rest.slice(0, 7)); // and not HTTP/0.9, or no HTTP at all
-      throw isHttp || error.code !== "closed-early" ? error : malformed("the status line", rest);
-    });
-    const [, minorVersion, status, reason = ""] = STATUS_LINE_REGEXP.exec(line) ?? [];
-    if (!status) throw malformed("the status line", line);
-    if (status === "101") throw malformed("a switch of protocols that nobody asked for", line);
-    const fields = await this.#readFields();
-    return { minorVersion: +minorVersion, status: +status, reason, fields, body: new Uint8Array() };
-  }
-
-  async #readFields(): Promise<HttpResponse["fields"]> {
-    const fields: HttpResponse["fields"] = [];
-    for (;;) {
-      const line = await this.#readLine("the empty line after the fields");
-      const [, name, value] = FIELD_LINE_REGEXP.exec(line) ?? [];
-      const last = fields.at(-1);
-      if (name) fields.push([name, trim(value)]);
-      else if (line === "\r\n" || line === "\n") return fields;
-      else if (!last || !FOLDED_LINE_REGEXP.test(line)) throw malformed("the field line", line);
-      else last[1] += trim(line) && last[1] ? ` ${trim(line)}` : trim(line);
-    }
-  }
-
-  /** Reads the body, framed as RFC 9112 section 6.3 says. */
-  async #readBody({ minorVersion, status, fields }: HttpResponse) {
-    const codings = listMembers(fields, "transfer-encoding");
-    const lengths = listMembers(fields, "content-length");
-    const options = listMembers(fields, "connection");
-    const isBare = status === 204 || status === 304;
-    this.isPersistent = !options.includes("close") && // section 9.3
-      (minorVersion > 0 || options.includes("keep-alive")) &&
-      // Sections 6.1 and 6.3: chunks beside a length or from HTTP/1.0 may be an attack.
-      (codings.length === 0 || minorVersion > 0 && lengths.length === 0) &&
-      (!isBare || codings.length + lengths.length === 0); // what they announce might come
-    if (isBare) return new Uint8Array();
-    const applied = codings.filter((coding) => coding !== "" && coding !== "identity");
-    // Chunked twice comes of frameworks that add their own, and is meant once. Where the coding has
-    // a parameter, fetch takes the chunks for the body, and curl refuses them.
-    const isChunked = applied.every((coding) => coding === "chunked");
-    if (!isChunked) throw malformed("the transfer coding", applied.join(", "));
-    if (applied.length > 0) return await this.#readChunks();
-    let size = Number(lengths[0]);
-    // "5, 5" may come of a proxy that joins fields. "5," is refused: fetch does so, curl does not.
-    const isLength = lengths.every((text) => /^\d+$/.test(text) && Number(text) === size);
-    if (!isLength) throw malformed("the content length", lengths.join(", "));
-    if (lengths.length === 0) {
-      this.isPersistent = false;
-      while (this.#received - this.#taken <= this.options.maxBodySize && await this.#fill());
-      // Only a close ends the body: after a failure there may have been more.
-      if (this.#failure) throw this.closedEarly("the end of the body");
-      size = this.#received - this.#taken;
-    }
-    return await this.#readOctets(size, "the body", size);
-  }
-
-  /** Reads chunks and trailer fields: RFC 9112 section 7.1. */
-  async #readChunks() {
-    let [body, length] = [new Uint8Array(), 0];
-    for (;;) {
-      this.#headLimit += CHUNK_LINE_SIZE;
-      const line = await this.#readLine("the size of the next chunk");
-      const ending = line.endsWith("\r\n") ? "" : ", as its line ends in LF alone";
-      if (!CHUNK_LINE_REGEXP.test(line)) throw malformed(`the size of a chunk${ending}`, line);
-      const size = parseInt(line, 16);
-      if (size === 0) break;
-      const chunk = await this.#readOctets(size, "a chunk", length + size);
-      if (length + size > body.length) {
-        body = new Uint8Array(body.buffer.transfer(Math.max(length + size, 2 * length)));
-      }
-      body.set(chunk, length);
-      length += size;
-      const end = decodeLatin1(await this.#readOctets(2, "the end of a chunk", length));
-      if (end !== "\r\n") throw malformed("the end of a chunk", end);
-    }
-    await this.#readFields(); // section 7.1.2: trailer fields may be dropped
-    return body.subarray(0, length);
-  }
-
-  /** Reads so many bytes, which are no part of a head, and with which the body has that size. */
-  async #readOctets(count: number, what: string, bodySize: number) {
-    if (bodySize > this.options.maxBodySize) throw tooLarge("body", this.options.maxBodySize);
-    const end = this.#taken + count;
-    while (this.#received < end) {
-      const missing = `${end - this.#received} of ${count} bytes of ${what}`;
-      if (!await this.#fill()) throw this.closedEarly(missing);
-    }
-    this.#taken = end;
-    this.#headLimit += count;
-    return this.#bytes.subarray(end - count, end);
-  }
-
-  /** Reads one line, with its end. */
-  async #readLine(missing: string): Promise<string> {
-    const start = this.#taken;
-    for (let at = start;; at++) {
-      if (at === this.#headLimit) throw tooLarge("head", MAX_HEAD_SIZE);
-      if (at === this.#received && !await this.#fill()) throw this.closedEarly(missing);
-      if (this.#bytes[at] !== 0x0a) continue; // LF
-      this.#taken = at + 1;
-      return decodeLatin1(this.#bytes.subarray(start, this.#taken));
-    }
-  }
-
-  closedEarly(missing: string): KeyClientError {
-    const { cause } = this.#failure ?? {};
-    const reason = this.#failure ? `: ${(cause as Error)?.message ?? cause}` : "";
-    const end = `the connection closed after ${this.#received} bytes, without ${missing}${reason}`;
-    return new KeyClientError("closed-early", `Cannot read the response: ${end}`, this.#failure);
-  }
-
-  /** Reads on; `false` at the end. */
-  #fill(): Promise<boolean> {
-    const filling = this.#ahead ?? this.#receive();
-    this.#ahead = undefined;
-    return this.#wait(filling);
-  }
-
-  async #receive(): Promise<boolean> {
-    if (this.#received === this.#bytes.length) {
-      this.#bytes = new Uint8Array(this.#bytes.buffer.transfer(2 * this.#received));
-    }
-    const room = this.#bytes.subarray(this.#received);
-    let count: number | null = 0;
+  /** Writes the request; returns why it could not. The server may have responded all the same. */
+  async #write(request: Uint8Array): Promise<Error | undefined> {
+    let sent = 0;
+    let failure: Error | undefined;
     try {
-      // A source other than a socket may give nothing at times, but not for ever.
-      for (let reads = 0; count === 0; reads++) {
-        if (reads === 100) throw new Error("100 reads in a row gave nothing");
-        count = await this.conn!.read(room);
+      while (sent < request.length) {
+        this.#throwIfStopped();
+        sent += await this.#wait(this.#conn!.write(request.subarray(sent)));
       }
-    } catch (cause) {
-      this.#failure ??= { cause };
-      return false;
+    } catch (error) {
+      if (!this.#stopped) failure = toError(error);
     }
-    if (count === null) return false;
-    const isCount = Number.isInteger(count) && count > 0 && count <= room.length;
-    check(isCount, "a read's count", count, `null or a whole number up to ${room.length}`);
-    this.#received += count;
-    this.lastUse = performance.now();
-    return true;
+    this.#report("request", () => [request.slice(0, sent), new Uint8Array()]);
+    this.#throwIfStopped();
+    return failure;
+  }
+
+  async #read(room: Uint8Array, failure?: Error): Promise<ReadResult> {
+    try {
+      const count = await this.#wait(this.#conn!.read(room));
+      this.#lastRead = performance.now();
+      return count ?? failure ?? null;
+    } catch (error) {
+      this.#throwIfStopped();
+      return failure ?? toError(error);
+    }
+  }
+
+  #report(direction: WireMessage["direction"], copy: () => Uint8Array<ArrayBuffer>[]): void {
+    const { onMessage } = this.#options;
+    const [head, body] = onMessage ? copy() : [];
+    if (!onMessage || !head.length) return;
+    const result: unknown = onMessage({ direction, head, body, time: performance.now() });
+    Promise.resolve(result).catch(() => {}); // it may be async, whatever its type says
+    this.#throwIfStopped();
   }
 }
 
 // ---- The request: RFC 9112 section 3
 
 /**
- * Gives a request as the bytes that go over the wire: the protocol without the socket. Of the
- * options `hostname`, `port`, `userId` and `keepAlive` count. Throws what a KeyClient does.
+ * Formats a request as the bytes that go over the wire: the protocol without the socket.
+ *
+ * @param method `"KEY"` asks for a key, `"PUT"` sends it back.
+ * @param options Only `hostname`, `port`, `userId` and `keepAlive` make a difference.
+ * @param keyVal The key, for `"PUT"` only: as bytes or as a string.
+ * @returns The request, from its request line to the empty line after its header fields.
+ * @throws {TypeError | RangeError} If an argument or an option is wrong.
  *
  * @example Usage
  * ```ts
@@ -551,6 +469,8 @@ export function formatRequest(
   keyVal?: Uint8Array | string,
 ): Uint8Array<ArrayBuffer> {
   check(["KEY", "PUT"].includes(method), "method", method, '"KEY" or "PUT"');
+  const isAllowed = method === "PUT" || keyVal === undefined;
+  check(isAllowed, "keyVal", keyVal, 'undefined with method "KEY"');
   return frameRequest(method, checkOptions(options), keyVal);
 }
 
@@ -569,60 +489,79 @@ function frameRequest(method: "KEY" | "PUT", options: CheckedOptions, key?: Uint
   );
 }
 
-/** Percent-encodes text, or bytes one by one, as one path segment; a request fits into one write. */
+/** Percent-encodes a string, or bytes one by one, as one path segment. */
 function toPathSegment(name: string, value?: Uint8Array | string): string {
   const text = value instanceof Uint8Array ? decodeLatin1(value) : value as string;
-  check(typeof text === "string", name, value, "text");
-  // Each of these would make another path of it (RFC 3986 section 5.2.4).
-  check(!["", ".", ".."].includes(text), name, text, 'other than "", "." and ".."');
-  check(text.isWellFormed(), name, text, "without lone surrogates");
+  check(typeof text === "string", name, value, "a string");
+  // Each of these would make a different path (RFC 3986 section 5.2.4).
+  check(!["", ".", ".."].includes(text), name, text, 'a string other than "", "." and ".."');
+  check(text.isWellFormed(), name, text, "a string without lone surrogates");
   const encode = (char: string) =>
     char < "\x80" ? encodeURIComponent(char) : `%${char.charCodeAt(0).toString(16).toUpperCase()}`;
   const segment = text === value ? encodeURIComponent(text) : text.replace(/\W/g, encode);
-  check(segment.length <= 65_536, name, text, "at most 65536 bytes, percent-encoded", RangeError);
+  // So that a request always fits into one write.
+  const limit = "at most 65536 bytes long when percent-encoded";
+  check(segment.length <= 65_536, name, text, limit, RangeError);
   return segment;
 }
 
-const MAX_INT = 2 ** 31 - 1; // of 32 bits: a longer timer fires at once
+const MAX_INT = 2 ** 31 - 1; // a timer with a longer delay fires at once
 const HOST_REGEXP = /^(?:[\w.-]+|(?=.*:.*:)[\da-fA-F:.]+(?:%[\w.-]+)?)$/;
-type CheckedOptions = ReturnType<typeof checkOptions>;
 
-function checkOptions(options: KeyClientOptions = {}) {
+type CheckedOptions = ReturnType<typeof checkOptions>;
+const CHECKED = new WeakSet<object>(); // so that no options are checked twice
+
+/** Returns the options with their defaults, checked, and what the request needs of them. */
+function checkOptions(options: KeyClientOptions = {}, keepsAlive = true) {
   check(typeof options === "object" && options !== null, "options", options, "an object");
   const { hostname: name = "127.0.0.1", port = 5000, userId = "User1", signal } = options;
   const { timeout = 10_000, maxBodySize = 1_048_576, keepAlive = true, onMessage } = options;
-  // It goes into the Host field, so nothing may pass that is no part of a name or an address.
   const hostname = typeof name === "string" ? name.replace(/^\[(?=[^:]*:)(.*)\]$/, "$1") : "";
+  // It becomes part of the Host field: allow only characters valid in names and IP addresses.
   check(HOST_REGEXP.test(hostname), "hostname", name, "a host name or an IP address");
-  checkNumber("port", port, Number.isInteger(port) && port >= 1 && port <= 65535, "1 to 65535");
-  checkNumber("timeout", timeout, timeout > 0 && timeout <= MAX_INT, `above 0, at most ${MAX_INT}`);
+  checkNumber(
+    "port",
+    port,
+    Number.isInteger(port) && port >= 1 && port <= 65_535,
+    "from 1 to 65535",
+  );
+  const isTime = Number.isFinite(timeout) && timeout > 0 && timeout <= MAX_INT;
+  checkNumber("timeout", timeout, isTime, `above 0, at most ${MAX_INT}`);
   const isSize = Number.isInteger(maxBodySize) && maxBodySize >= 0 && maxBodySize <= MAX_INT;
-  checkNumber("maxBodySize", maxBodySize, isSize, `0 to ${MAX_INT}`);
+  checkNumber("maxBodySize", maxBodySize, isSize, `from 0 to ${MAX_INT}`);
   check(typeof keepAlive === "boolean", "keepAlive", keepAlive, "a boolean");
   check(signal === undefined || signal instanceof AbortSignal, "signal", signal, "an AbortSignal");
   check(["undefined", "function"].includes(typeof onMessage), "onMessage", onMessage, "a function");
   // A zone means nothing to the other end (RFC 6874 section 4).
   const host = hostname.includes(":") ? `[${hostname.replace(/%.*/, "")}]` : hostname;
   const wire = { authority: `${host}:${port}`, userSegment: toPathSegment("userId", userId) };
-  return { hostname, port, userId, timeout, signal, maxBodySize, keepAlive, onMessage, ...wire };
+  const limits = { timeout, signal, maxBodySize, keepAlive: keepAlive && keepsAlive };
+  const checked = { hostname, port, ...limits, onMessage, ...wire };
+  CHECKED.add(checked);
+  return checked;
 }
 
 function checkNumber(name: string, value: number, passes: boolean, range: string): void {
-  check(typeof value === "number", name, value, "a number");
-  check(passes, name, value, range, RangeError);
+  const type = typeof value === "number" ? RangeError : TypeError;
+  check(passes, name, value, `a number ${range}`, type);
 }
 
 function check(passes: boolean, name: string, value: unknown, rule: string, type = TypeError) {
-  if (!passes) throw new type(`Cannot use ${name} ${show(value)}: it must be ${rule}`);
+  if (passes) return;
+  throw Object.assign(new type(`${name} must be ${rule}, not ${show(value)}`), { option: name });
 }
 
 // ---- The response: RFC 9112 sections 4 to 8
 
 /**
- * Reads the first final response from any source of bytes, and maybe beyond: the protocol without
- * the socket. Takes a body of at most `maxBodySize` bytes, 1,048,576 by default.
+ * Reads the first final response from any source of bytes: the protocol without the socket. It
+ * may read beyond the end of that response.
  *
- * @throws {KeyClientError | TypeError} If there is no whole, well-formed response, or no source.
+ * @param source Where the bytes come from, for example a `Deno.Conn`.
+ * @param options `maxBodySize`: bytes of body to accept, 1,048,576 by default.
+ * @returns The response.
+ * @throws {KeyClientError} If the response is malformed, too large, or incomplete.
+ * @throws {TypeError | RangeError} If `source` is not a source of bytes, or an option is wrong.
  *
  * @example Usage
  * ```ts
@@ -634,37 +573,235 @@ function check(passes: boolean, name: string, value: unknown, rule: string, type
  */
 export async function readResponse(
   source: { read(p: Uint8Array): Promise<number | null> },
-  { maxBodySize }: { maxBodySize?: number } = {},
+  options?: { maxBodySize?: number },
 ): Promise<HttpResponse> {
   check(typeof source?.read === "function", "source", source, "an object with a read method");
-  const response = await new Exchange(checkOptions({ maxBodySize }), source as Deno.TcpConn).read();
-  return { ...response, body: response.body.slice() };
+  const reader = new ResponseReader(checkOptions(options).maxBodySize);
+  const read = async (room: Uint8Array) => {
+    try {
+      return await source.read(room);
+    } catch (error) {
+      return toError(error);
+    }
+  };
+  for (;;) {
+    const response = await readMessage(reader, read);
+    if (response.status >= 200) return { ...response, body: response.body.slice() };
+  }
 }
 
-const MAX_HEAD_SIZE = 65_536; // bytes of heads and trailers together
-const CHUNK_LINE_SIZE = 18; // 16 digits and CRLF: for so much of each there is room beyond that
-// RFC 9112 section 4: HTTP-version SP status-code SP [ reason-phrase ]. Some end before the SP.
+/** How many bytes came, or `null` or an error if no more will come. */
+type ReadResult = number | null | Error;
+/** Yields room for more bytes, takes the result of reading into it, and returns a `T`. */
+type Reading<T> = Generator<Uint8Array, T, ReadResult>;
+
+/** Reads one message, interim or final. */
+async function readMessage(
+  reader: ResponseReader,
+  read: (room: Uint8Array) => Promise<ReadResult>,
+): Promise<HttpResponse> {
+  const reading = reader.readMessage();
+  let step = reading.next(0);
+  while (!step.done) step = reading.next(await read(step.value));
+  return step.value;
+}
+
+const MAX_HEAD_SIZE = 65_536; // bytes of heads, chunk lines and trailers together
+const CHUNK_LINE_SIZE = 18; // 16 digits and CRLF: so much of each chunk line does not count
+// RFC 9112 section 4: HTTP-version SP status-code SP [ reason-phrase ]. Some leave out the last SP.
 const STATUS_LINE_REGEXP = /^HTTP\/1\.(\d) ([1-9]\d\d)(?: ([\t\x20-\x7e\x80-\xff]*))?\r?\n$/;
 // RFC 9112 section 5: field-name ":" OWS field-value OWS.
 const FIELD_LINE_REGEXP = /^([\w!#$%&'*+.^`|~-]+):([\t\x20-\x7e\x80-\xff]*)\r?\n$/;
-// RFC 9112 section 5.2: obs-fold, the line before goes on.
+// RFC 9112 section 5.2: obs-fold, which continues the line before.
 const FOLDED_LINE_REGEXP = /^[\t ][\t\x20-\x7e\x80-\xff]*\r?\n$/;
-// RFC 9112 section 7.1: chunk-size [ chunk-ext ] CRLF. Readers that differ on LF see other chunks.
+// RFC 9112 section 7.1: chunk-size [ chunk-ext ] CRLF. LF would let two readers see other chunks.
 const CHUNK_LINE_REGEXP = /^[\da-fA-F]+[\t ]*(?:;[\t\x20-\x7e\x80-\xff]*)?\r\n$/;
 const HEX_REGEXP = /^[ \t\r\n]*([\da-fA-F]+)[ \t\r\n]*$/;
 
-/** The members of a list field, in lower case; a field that comes again goes on with the list. */
+/**
+ * Reads messages from the bytes of one connection: no socket, no clock, no callback. Every method
+ * with a `*` asks for more bytes when it needs them, and throws if no more come.
+ */
+class ResponseReader {
+  received = 0; // bytes
+  readonly #maxBodySize: number;
+  #bytes = new Uint8Array(1024);
+  #start = 0; // of the message
+  #bodyStart?: number;
+  #taken = 0; // bytes that have been parsed
+  #headLimit = MAX_HEAD_SIZE; // where heads, chunk lines and trailers must end
+  #isPersistent = false;
+  #failure?: Error; // why no more bytes come
+
+  constructor(maxBodySize: number) {
+    this.#maxBodySize = maxBodySize;
+  }
+
+  /** Whether another exchange can follow on the connection. */
+  get isReusable(): boolean {
+    return this.#isPersistent && this.#taken === this.received;
+  }
+
+  /** Copies of the head and the body of the message, up to an offset. */
+  wire(end = this.#taken): [head: Uint8Array<ArrayBuffer>, body: Uint8Array<ArrayBuffer>] {
+    const bodyStart = this.#bodyStart ?? end;
+    return [this.#bytes.slice(this.#start, bodyStart), this.#bytes.slice(bodyStart, end)];
+  }
+
+  /** Reads one message, interim or final. */
+  *readMessage(): Reading<HttpResponse> {
+    this.#start = this.#taken;
+    this.#bodyStart = undefined;
+    const line = yield* this.#readLine("the end of the status line");
+    const [, minorVersion, status, reason = ""] = STATUS_LINE_REGEXP.exec(line) ?? [];
+    if (!status) throw malformed("the status line", line);
+    if (status === "101") throw malformed("a switch of protocols that nobody asked for", line);
+    const fields = yield* this.#readFields();
+    const head = { minorVersion: +minorVersion, status: +status, reason, fields };
+    if (head.status < 200) return { ...head, body: new Uint8Array() };
+    this.#bodyStart = this.#taken;
+    return { ...head, body: yield* this.#readBody(head) };
+  }
+
+  *#readFields(): Reading<HttpResponse["fields"]> {
+    const fields: HttpResponse["fields"] = [];
+    for (;;) {
+      const line = yield* this.#readLine("the empty line after the fields");
+      const [, name, value] = FIELD_LINE_REGEXP.exec(line) ?? [];
+      const last = fields.at(-1);
+      if (name) fields.push([name, trim(value)]);
+      else if (line === "\r\n" || line === "\n") return fields;
+      else if (!last || !FOLDED_LINE_REGEXP.test(line)) throw malformed("the field line", line);
+      else last[1] += trim(line) && last[1] ? ` ${trim(line)}` : trim(line);
+    }
+  }
+
+  /** Reads the body, framed as RFC 9112 section 6.3 says. */
+  *#readBody(head: Omit<HttpResponse, "body">): Reading<Uint8Array<ArrayBuffer>> {
+    const { minorVersion, status, fields } = head;
+    const codings = listMembers(fields, "transfer-encoding");
+    const lengths = listMembers(fields, "content-length");
+    const options = listMembers(fields, "connection");
+    const hasNoBody = status === 204 || status === 304;
+    this.#isPersistent = !options.includes("close") && // section 9.3
+      (minorVersion > 0 || options.includes("keep-alive")) &&
+      // Sections 6.1 and 6.3: chunks with a length, or from HTTP/1.0, may be an attack.
+      (codings.length === 0 || minorVersion > 0 && lengths.length === 0) &&
+      (!hasNoBody || codings.length + lengths.length === 0); // a body may come all the same
+    if (hasNoBody) return new Uint8Array();
+    const applied = codings.filter((coding) => coding !== "" && coding !== "identity");
+    // Frameworks that add their own coding cause "chunked, chunked": the body is chunked once. A
+    // coding with a parameter is an error: fetch takes the chunks for the body, curl refuses them.
+    const isChunked = applied.every((coding) => coding === "chunked");
+    if (!isChunked) throw malformed("the transfer coding", applied.join(", "));
+    if (applied.length > 0) return yield* this.#readChunks();
+    let size = Number(lengths[0]);
+    // A proxy that joins fields causes "5, 5". "5," is an error, as it is for fetch; curl takes it.
+    const isLength = lengths.every((text) => /^\d+$/.test(text) && Number(text) === size);
+    if (!isLength) throw malformed("the content length", lengths.join(", "));
+    if (lengths.length === 0) {
+      this.#isPersistent = false;
+      while (this.received - this.#taken <= this.#maxBodySize && (yield* this.#fill()));
+      // Only a close ends the body. If the connection failed, more bytes may be missing.
+      if (this.#failure) throw this.#closedEarly("the end of the body");
+      size = this.received - this.#taken;
+    }
+    return yield* this.#readOctets(size, "the body", size);
+  }
+
+  /** Reads chunks and trailer fields: RFC 9112 section 7.1. */
+  *#readChunks(): Reading<Uint8Array<ArrayBuffer>> {
+    let [body, length] = [new Uint8Array(), 0];
+    for (;;) {
+      this.#headLimit += CHUNK_LINE_SIZE;
+      const line = yield* this.#readLine("the size of the next chunk");
+      const ending = line.endsWith("\r\n") ? "" : ", as its line ends in LF alone";
+      if (!CHUNK_LINE_REGEXP.test(line)) throw malformed(`the size of a chunk${ending}`, line);
+      const size = parseInt(line, 16);
+      if (size === 0) break;
+      const chunk = yield* this.#readOctets(size, "a chunk", length + size);
+      if (length + size > body.length) {
+        body = new Uint8Array(body.buffer.transfer(Math.max(length + size, 2 * length)));
+      }
+      body.set(chunk, length);
+      length += size;
+      const end = decodeLatin1(yield* this.#readOctets(2, "the end of a chunk", length));
+      if (end !== "\r\n") throw malformed("the end of a chunk", end);
+    }
+    yield* this.#readFields(); // section 7.1.2: trailer fields may be dropped
+    return body.subarray(0, length);
+  }
+
+  /** Reads `count` bytes, with which the body has `bodySize` bytes. */
+  *#readOctets(count: number, what: string, bodySize: number): Reading<Uint8Array<ArrayBuffer>> {
+    if (bodySize > this.#maxBodySize) throw tooLarge("body", this.#maxBodySize);
+    const end = this.#taken + count;
+    while (this.received < end) {
+      const missing = `${end - this.received} of ${count} bytes of ${what}`;
+      if (!(yield* this.#fill())) throw this.#closedEarly(missing);
+    }
+    this.#taken = end;
+    this.#headLimit += count;
+    return this.#bytes.subarray(end - count, end);
+  }
+
+  /** Reads one line, including its line ending. */
+  *#readLine(missing: string): Reading<string> {
+    const start = this.#taken;
+    for (let at = start;; at++) {
+      if (at === this.#headLimit) throw tooLarge("head", MAX_HEAD_SIZE);
+      if (at === this.received && !(yield* this.#fill())) throw this.#closedEarly(missing);
+      if (this.#bytes[at] !== 0x0a) continue; // LF
+      this.#taken = at + 1;
+      return decodeLatin1(this.#bytes.subarray(start, this.#taken));
+    }
+  }
+
+  /** Asks for more bytes; returns `false` if none will come. */
+  *#fill(): Reading<boolean> {
+    if (this.received === this.#bytes.length) {
+      this.#bytes = new Uint8Array(this.#bytes.buffer.transfer(2 * this.received));
+    }
+    const room = this.#bytes.subarray(this.received);
+    // A source may return 0 bytes now and then, but not forever.
+    for (let reads = 0; reads < 100; reads++) {
+      const result = yield room;
+      if (result === 0) continue;
+      if (result instanceof Error) this.#failure = result;
+      if (result === null || result instanceof Error) return false;
+      const isCount = Number.isInteger(result) && result > 0 && result <= room.length;
+      const rule = `null or a whole number up to ${room.length}`;
+      check(isCount, "the result of read()", result, rule);
+      this.received += result;
+      return true;
+    }
+    this.#failure = new Error("100 reads in a row returned no bytes");
+    return false;
+  }
+
+  #closedEarly(missing: string): KeyClientError {
+    const start = decodeLatin1(this.#bytes.subarray(this.#start, this.received));
+    const isHttp = "HTTP/1.".startsWith(start.slice(0, 7)); // not HTTP/0.9, not another protocol
+    if (!isHttp) return malformed("the status line", start);
+    const reason = this.#failure ? `: ${this.#failure.message}` : "";
+    const end = `the connection closed after ${this.received} bytes, without ${missing}${reason}`;
+    const cause = this.#failure;
+    return new KeyClientError("closed-early", `Cannot read the response: ${end}`, { cause });
+  }
+}
+
+/** The members of a list field, in lowercase. A repeated field continues the list. */
 function listMembers(fields: HttpResponse["fields"], lowerCaseName: string): string[] {
   return fields.filter(([name]) => name.toLowerCase() === lowerCaseName)
     .flatMap(([, value]) => value.toLowerCase().split(",").map(trim));
 }
 
-// ---- Text
+// ---- Text and errors
 
 const ENCODER = new TextEncoder();
 const DECODER = new TextDecoder("utf-8", { ignoreBOM: true }); // keeps a BOM
 
-/** Drops white space at both ends: HTTP's, where `trim()` and `\s` know more. */
+/** Trims HTTP's white space; `trim()` and `\s` would trim more. */
 function trim(text: string): string {
   return /[^\t\r\n ](?:.*[^\t\r\n ])?/.exec(text)?.[0] ?? "";
 }
@@ -687,12 +824,14 @@ function tooLarge(part: "head" | "body", limit: number): KeyClientError {
   return new KeyClientError("too-large", `The ${part} is larger than ${limit} bytes`);
 }
 
-/** Shows a value on one line, cut short, with nothing in it that could move a terminal. */
+function toError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(String(thrown));
+}
+
+/** Shows a value on one line, cut short, without characters that could move a terminal's cursor. */
 function show(value: unknown): string {
-  const flat = { depth: 0, breakLength: Infinity, compact: true };
-  const tag = (value: unknown) => Object(value) === value ? {}.toString.call(value) : String(value);
-  const text = typeof value === "string" ? value : (globalThis.Deno?.inspect ?? tag)(value, flat);
-  const short = text.length > 80 ? `${text.slice(0, 80).toWellFormed()}…` : text;
+  const text = Object(value) === value ? {}.toString.call(value) : String(value);
+  const short = text.length > 80 ? `${text.slice(0, 80).toWellFormed()}...` : text;
   return (text === value ? JSON.stringify(short) : short).replace(
     /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu,
     (char) => `\\u{${char.codePointAt(0)!.toString(16)}}`,

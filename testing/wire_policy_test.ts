@@ -95,7 +95,7 @@ function refuses(name: string, { wire, error, toEnd = false }: Refusal): Row {
 
 /** Quotes as the client's messages do: on one line, cut short, control characters escaped. */
 function quoted(text: string): string {
-  const short = text.length > 80 ? `${text.slice(0, 80)}…` : text;
+  const short = text.length > 80 ? `${text.slice(0, 80)}...` : text;
   return JSON.stringify(short).replace(
     /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu,
     (char) => `\\u{${char.codePointAt(0)!.toString(16)}}`,
@@ -409,7 +409,7 @@ Deno.test("readResponse() quotes on one line, cut short, without control charact
     ['a\t"\\\r', '"a\\t\\"\\\\\\r"'],
     ["\xef\xbb\xbf\xe9", '"ï»¿é"'],
     ["x".repeat(80), `"${"x".repeat(80)}"`],
-    ["x".repeat(81), `"${"x".repeat(80)}…"`],
+    ["x".repeat(81), `"${"x".repeat(80)}..."`],
   ];
   for (const [line, shown] of cases) {
     const error = `malformed: Cannot parse the status line: ${shown}`;
@@ -498,8 +498,10 @@ Deno.test("readResponse() refuses a count that no read can give", async () => {
 Deno.test("readResponse() checks maxBodySize", async () => {
   const read = (maxBodySize: unknown) =>
     readResponse(sourceOf([bytes(OK_RESPONSE)]), { maxBodySize: maxBodySize as number });
-  await assertRejects(() => read("1"), TypeError, 'Cannot use maxBodySize "1"');
-  await assertRejects(() => read(-1), RangeError, "Cannot use maxBodySize -1");
+  await assertRejects(() => read("1"), TypeError, "maxBodySize must be a number");
+  await assertRejects(() => read(-1), RangeError, "maxBodySize must be a number from 0 to");
+  const source = sourceOf([bytes(OK_RESPONSE)]);
+  await assertRejects(() => readResponse(source, null as never), TypeError, "options must be");
   assertEquals(text((await read(2)).body), "ok");
   await assertRejects(() => read(1), KeyClientError, "The body is larger than 1 bytes");
   await assertRejects(() => read(0), KeyClientError, "The body is larger than 0 bytes");
