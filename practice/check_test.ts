@@ -1,12 +1,8 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import {
-  checkRequest,
-  IncomingRequest,
-  MAX_REQUEST_SIZE,
-  type Remark,
-  remarkOf,
-  RULES,
-} from "./rules.ts";
+import { checkRequest, type Remark } from "./check.ts";
+import { remarkOf } from "./remark.ts";
+import { IncomingRequest, MAX_REQUEST_SIZE } from "./request.ts";
+import { RULES } from "./rules.ts";
 import { bytes, FUZZ_ROUNDS, KEY, random, utf8 } from "../testing/bytes.ts";
 
 /** The bytes of a text in UTF-16, as characters. */

@@ -39,7 +39,8 @@ import {
   type RequestEvent,
   startKeyServer,
 } from "./server.ts";
-import { factOf, type Remark, requestLine } from "./rules.ts";
+import { factOf, type Remark } from "./remark.ts";
+import { requestLine } from "./text.ts";
 
 /**
  * Options of {@linkcode startDrill}.

@@ -3,80 +3,18 @@ import {
   assertEquals,
   assertMatch,
   assertNotEquals,
-  assertRejects,
   assertStringIncludes,
   assertThrows,
 } from "@std/assert";
 import { type DrillOptions, type DrillResult, startDrill } from "./drill.ts";
 import { doKey, doPut, KeyClient, KeyClientError } from "../key_client.ts";
-import { type FaultName, FAULTS, type KeyServerEvent, startKeyServer } from "./server.ts";
+import { type FaultName, FAULTS, type KeyServerEvent } from "./server.ts";
 import { delay, KEY } from "../testing/bytes.ts";
 
 const NAMES = Object.keys(FAULTS) as FaultName[];
 const SUCCESS = "Success: the key is right";
 
 const decode = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
-
-// ---- Our own client under each fault
-
-/** What comes of a KEY and of a PUT: a key or a text, or the code of the error and the status. */
-const OUTCOMES: Record<FaultName, [key: string, put: RegExp | string]> = {
-  "slow": ["key", /^no key was issued/],
-  "drip": ["key", /^no key was issued/],
-  "split": ["key", /^no key was issued/],
-  "chunked": ["key", /^no key was issued/],
-  "no-length": ["key", /^no key was issued/],
-  "keep-open": ["key", /^no key was issued/],
-  "interim": ["key", /^no key was issued/],
-  "long-head": ["key", /^no key was issued/],
-  "status-400": ["refused 400", /which says 400/],
-  "status-404": ["refused 404", /which says 404/],
-  "status-405": ["refused 405", /which says 405/],
-  "status-500": ["refused 500", /^[\da-f]{128}$/],
-  "redirect": ["refused 308", /status 308 sends you elsewhere/],
-  "empty": ["closed-early undefined", "closed-early"],
-  "truncate": ["closed-early undefined", "closed-early"],
-  "reset": ["closed-early undefined", "closed-early"],
-  "garbage": ["malformed undefined", "malformed"],
-  "silent": ["timed-out undefined", "timed-out"],
-  "short-key": ["not-a-key 200", /^no key was issued/],
-  "not-a-key": ["not-a-key 200", /^<!doctype html>/],
-};
-
-for (const [fault, [outcome, text]] of Object.entries(OUTCOMES)) {
-  Deno.test(`doKey(), doPut() and KeyClient meet the fault ${fault}`, async () => {
-    await using server = startKeyServer({ port: 0, fault: fault as FaultName });
-    const { port } = server.addr;
-    const timeout = fault === "silent" ? 200 : 10_000;
-
-    async function stages() {
-      const options = { port, timeout, userId: "Ada" };
-      const key = await doKey(options);
-      if (outcome !== "key") return assertEquals(key, null);
-      assertMatch(decode(key!), /^[\da-f]{128}$/);
-      assertEquals(await doPut(key!, options), SUCCESS);
-    }
-    async function conversation() {
-      using client = new KeyClient({ port, timeout, userId: "Bob" });
-      if (outcome === "key") {
-        const response = await client.verifyKey(await client.requestKey());
-        assertEquals(response, { status: 200, ok: true, message: SUCCESS });
-      } else {
-        const error = await assertRejects(() => client.requestKey(), KeyClientError);
-        assertEquals(`${error.code} ${error.status}`, outcome);
-      }
-    }
-    async function put() {
-      const options = { port, timeout, userId: "nobody" };
-      if (text instanceof RegExp) assertMatch(await doPut(KEY, options), text);
-      else {assertEquals(
-          (await assertRejects(() => doPut(KEY, options), KeyClientError)).code,
-          text,
-        );}
-    }
-    await Promise.all([stages(), conversation(), put()]);
-  });
-}
 
 // ---- The drill
 

@@ -1,0 +1,42 @@
+/**
+ * What is wrong with a request to the key server: bytes in, remarks out; no socket, no clock.
+ *
+ * What a strict reader of RFC 9112 takes passes without a word. Whatever else comes is looked up in
+ * one table, {@linkcode RULES}, which knows the mistakes that people make who write HTTP by hand.
+ *
+ * @example Usage
+ * ```ts
+ * import { checkRequest } from "./check.ts";
+ *
+ * const request = new TextEncoder().encode("KEY /user/Ada L/ HTTP/1.1\r\n\r\n");
+ * for (const { severity, message } of checkRequest(request)) console.log(`${severity}: ${message}`);
+ * ```
+ *
+ * @module
+ */
+
+import { IncomingRequest } from "./request.ts";
+import type { Remark } from "./remark.ts";
+
+export { factOf, type Remark, type Severity } from "./remark.ts";
+
+/**
+ * Checks one request, with whatever came behind it; that nothing more will come is taken as given.
+ *
+ * @param bytes All that a client sent.
+ * @returns What is to be said about it, the errors first; the first error is the answer. Empty for a
+ * request without a fault.
+ *
+ * @example Usage
+ * ```ts
+ * import { checkRequest } from "./check.ts";
+ *
+ * const [remark] = checkRequest(new TextEncoder().encode("KEY /user/Ada/ HTTP/1.1\r\n"));
+ * console.log(remark.message); // 25 bytes, and no empty line yet: …
+ * ```
+ */
+export function checkRequest(bytes: Uint8Array): Remark[] {
+  const request = new IncomingRequest();
+  if (!request.read(bytes)) request.end(bytes);
+  return request.remarks;
+}

@@ -1,0 +1,410 @@
+import {
+  assert,
+  assertEquals,
+  assertGreater,
+  assertMatch,
+  assertStringIncludes,
+} from "@std/assert";
+import { delay, text } from "../testing/bytes.ts";
+import {
+  bodyOf,
+  Client,
+  CLOSING_REQUEST,
+  KEY_REQUEST,
+  listen,
+  statusOf,
+  talk,
+} from "../testing/raw_client.ts";
+// Deno's own sockets choose their address themselves, and cannot be reset.
+import { connect, type Socket } from "node:net";
+
+// ---- Bodies
+
+const BODIES: [name: string, fields: string, body: string][] = [
+  ["a length", "Content-Length: 12\r\n", "some\r\n\r\nbody"],
+  ["chunks", "Transfer-Encoding: chunked\r\n", "5;a=b\r\nsome \r\n4\r\nbody\r\n0\r\nA: b\r\n\r\n"],
+];
+
+Deno.test.each(BODIES)(
+  "startKeyServer() reads a body with %s, and goes on",
+  async (_, fields, body) => {
+    await using server = listen();
+    using client = await Client.to(server);
+    const request = KEY_REQUEST.replace("\r\n\r\n", `\r\n${fields}\r\n${body}`);
+    await client.send(request + request);
+    assertEquals(statusOf(await client.response()), 200);
+    for (const byte of request + KEY_REQUEST) await client.send(byte);
+    await server.event("request", (event) => text(event.bytes) === KEY_REQUEST);
+    assertEquals(
+      server.events.flatMap((event) => event.type === "answer" ? [event.status] : []),
+      [200, 200, 200, 200],
+    );
+    assertEquals(server.remarks(), ["body-ignored", "body-ignored", "body-ignored"]);
+  },
+);
+
+Deno.test("startKeyServer() asks for the body of who expects a 100, unless it refuses", async () => {
+  await using server = listen();
+  using client = await Client.to(server);
+  const fields = "Content-Length: 4\r\nExpect: 100-continue\r\n";
+  const head = KEY_REQUEST.replace("\r\n\r\n", `\r\n${fields}\r\n`);
+  using refused = await Client.to(server);
+  await refused.send(head.replace("/user/", "/nowhere/").replace("Host: a\r\n", ""));
+  assertEquals(statusOf(await refused.read()), 404);
+  server.events.length = 0;
+  await client.send(head);
+  assertEquals(await client.read(25), "HTTP/1.1 100 Continue\r\n\r\n");
+  await client.send("bo");
+  await client.send("dy");
+  assertEquals(statusOf(await client.response()), 200);
+  await client.send(`${head}body`); // which does not wait
+  assertEquals(statusOf(await client.response()), 200);
+  await client.send(head.replace("KEY", "POST"));
+  const refusal = await client.read();
+  assertEquals(statusOf(refusal), 405);
+  assertStringIncludes(refusal, "\r\nConnection: close\r\n");
+  assertEquals(server.remarks(), ["body-ignored", "body-ignored", "wrong-method"]);
+  const statuses = server.events.flatMap((event) => event.type === "answer" ? [event.status] : []);
+  assertEquals(statuses, [100, 200, 200, 405]);
+});
+
+Deno.test("startKeyServer() sends no 100 to a client of HTTP/1.0", async () => {
+  await using server = listen();
+  using client = await Client.to(server);
+  await client.send("KEY /user/Ada/ HTTP/1.0\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n");
+  await delay(20);
+  await client.send("body");
+  assertEquals(statusOf(await client.read()), 200);
+});
+
+Deno.test("startKeyServer() gives one answer to chunks that are too many, however they come", async () => {
+  await using server = listen();
+  const head = KEY_REQUEST.replace("\r\n\r\n", "\r\nTransfer-Encoding: chunked\r\n\r\n");
+  for (const end of ["", "0\r\n\r\n"]) {
+    for (const pause of [0, 10]) {
+      using client = await Client.to(server);
+      await client.send(head);
+      await delay(pause);
+      await client.send(`3e8\r\n${"a".repeat(1000)}\r\n`.repeat(70) + end);
+      const response = await client.read();
+      assertEquals(response.match(/HTTP\/1\.1 .*/g), ["HTTP/1.1 400 Bad Request"]);
+      assertStringIncludes(response, "\r\nConnection: close\r\n");
+    }
+  }
+  assertEquals(server.remarks(), Array(4).fill("too-large"));
+});
+
+const ENDLESS: [name: string, start: string, more: string, message: string][] = [
+  ["head", "KEY /user/Ada/ HTTP/1.1\r\n", "A: b\r\n", "larger than 65536 bytes"],
+  ["line", "KEY /user/", "a", "larger than 65536 bytes"],
+  ["empty lines", "", "\r\n", "larger than 65536 bytes"],
+  [
+    "chunks",
+    KEY_REQUEST.replace("\r\n\r\n", "\r\nTransfer-Encoding: chunked\r\n\r\n"),
+    "1\r\na\r\n",
+    "larger than 65536 bytes",
+  ],
+  [
+    "body",
+    KEY_REQUEST.replace("\r\n\r\n", "\r\nContent-Length: 99999999999\r\n\r\n"),
+    "a",
+    "larger than 65536 bytes",
+  ],
+];
+
+Deno.test.each(ENDLESS)(
+  "startKeyServer() ends a request without end: %s",
+  async (_, start, more, message) => {
+    await using server = listen();
+    using client = await Client.to(server);
+    const sending = client.send(start + more.repeat(500_000 / more.length)).catch(() => {});
+    const response = await client.read();
+    assertEquals(statusOf(response), 400);
+    assertStringIncludes(bodyOf(response), message);
+    await sending;
+    assertEquals(statusOf(await talk(server, CLOSING_REQUEST)), 200);
+  },
+);
+
+// ---- Who waits
+
+Deno.test("startKeyServer() closes an idle connection with a note", async () => {
+  await using server = listen({ idleTimeout: 50 });
+  const start = performance.now();
+  const response = await talk(server, KEY_REQUEST); // which reads to the close
+  assertGreater(performance.now() - start, 45);
+  assertEquals(bodyOf(response).length, 128);
+  const { remark } = await server.event("remark");
+  assertEquals([remark.code, remark.severity], ["idle", "note"]);
+  assertStringIncludes(remark.message, "idle for 0.05 s after the whole answer, so closed");
+  assertStringIncludes(remark.message, "128 bytes of body");
+  assertEquals((await server.event("closed")).by, "server");
+});
+
+Deno.test("startKeyServer() reads what came while the process was busy before it looks at the clock", async () => {
+  await using server = listen({ idleTimeout: 40 });
+  using client = await Client.to(server);
+  await server.event("connected");
+  const sending = client.send(KEY_REQUEST);
+  for (const end = performance.now() + 200; performance.now() < end;);
+  await sending;
+  assertEquals(statusOf(await client.response()), 200);
+  assertEquals(server.remarks(), []);
+});
+
+Deno.test("startKeyServer() ignores line ends behind an answer, and refuses other bytes", async () => {
+  await using server = listen({ idleTimeout: 200 });
+  using client = await Client.to(server);
+  await client.send(KEY_REQUEST);
+  await client.response();
+  await client.send("\r\n");
+  await server.event("remark");
+  await client.send(KEY_REQUEST);
+  assertEquals(statusOf(await client.response()), 200);
+  await client.send("hello");
+  assertEquals(await client.read(), "");
+  client.close();
+  assertEquals(server.remarks(), ["extra-line-end", "bytes-behind"]);
+  using idle = await Client.to(server);
+  await idle.send(KEY_REQUEST);
+  await idle.response();
+  await delay(100);
+  await idle.send("\r\n"); // does not keep it alive
+  assertEquals(await idle.read(), "");
+  assertEquals(server.remarks().slice(2), ["extra-line-end", "idle"]);
+});
+
+Deno.test("startKeyServer() takes a further request for one, however mistaken it is", async () => {
+  await using server = listen();
+  for (
+    const line of [
+      "PUT key/Ada/abc/ HTTP/1.1",
+      "Key /user/Ada/ HTTP/1.1",
+      "b'KEY /user/Ada/ HTTP/1.1",
+    ]
+  ) {
+    for (const pause of [0, 10]) {
+      using client = await Client.to(server);
+      await client.send(
+        KEY_REQUEST + (pause ? "" : `${line}\r\nHost: a\r\nConnection: close\r\n\r\n`),
+      );
+      await delay(pause);
+      if (pause) await client.send(`${line}\r\nHost: a\r\nConnection: close\r\n\r\n`);
+      assertMatch(await client.read(), /^HTTP\/1\.1 200 [^]*HTTP\/1\.1 40[05] /);
+    }
+  }
+});
+
+Deno.test("startKeyServer() tells of a request that comes too late", async () => {
+  await using server = listen({ idleTimeout: 50 });
+  for (const [first, pause] of [[CLOSING_REQUEST, 0], [CLOSING_REQUEST, 20], [KEY_REQUEST, 80]]) {
+    server.events.length = 0;
+    using client = await Client.to(server);
+    if (pause === 0) await client.send(`${first}${KEY_REQUEST}`);
+    else {
+      await client.send(`${first}`);
+      await delay(Number(pause));
+      await client.send(KEY_REQUEST);
+    }
+    const { remark, bytes } = await server.event("remark", ({ remark }) => remark.code !== "idle");
+    assertEquals([remark.code, text(bytes)], ["late-request", KEY_REQUEST]);
+    assertEquals((await client.read()).match(/HTTP/g)?.length, 1);
+  }
+});
+
+Deno.test("startKeyServer() lets a kept connection idle for 2 s by default", async () => {
+  await using server = listen();
+  using client = await Client.to(server);
+  await client.send(KEY_REQUEST);
+  await client.response();
+  await delay(1000);
+  await client.send(KEY_REQUEST);
+  assertEquals(statusOf(await client.response()), 200);
+  assertEquals(server.remarks(), []);
+});
+
+const UNFINISHED: [name: string, wire: string, code: string, message: string][] = [
+  ["nothing", "", "nothing-sent", "the client connected and sent no byte"],
+  ["half a line", "KEY /user", "no-line-end", "9 bytes, and the last line has no end"],
+  [
+    "no empty line",
+    "KEY /user/Ada/ HTTP/1.1\r\n",
+    "no-empty-line",
+    "25 bytes, and no empty line",
+  ],
+  [
+    "half a body",
+    KEY_REQUEST.replace("\r\n\r\n", "\r\nContent-Length: 9\r\n\r\nhalf"),
+    "body-incomplete",
+    "Content-Length says 9 and 4 bytes of body came",
+  ],
+  [
+    "half a chunk",
+    KEY_REQUEST.replace("\r\n\r\n", "\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nhalf"),
+    "chunks-incomplete",
+    "there is no last chunk",
+  ],
+];
+
+Deno.test.each(UNFINISHED)(
+  "startKeyServer() remarks on an unfinished request, and then answers it: %s",
+  async (_, wire, code, message) => {
+    await using server = listen({ idleTimeout: 30 });
+    const start = performance.now();
+    using client = await Client.to(server);
+    await client.send(wire);
+    const { remark, bytes } = await server.event("remark");
+    const early = performance.now() - start;
+    assertGreater(early, 25);
+    assertEquals(server.events.some(({ type }) => type === "answer"), false);
+    assertEquals([remark.code, text(bytes)], [code, wire]);
+    assertStringIncludes(remark.message, message);
+    const response = await client.read();
+    assertGreater(performance.now() - start, 15 * 30 - 5);
+    assertEquals([statusOf(response), bodyOf(response)], [400, remark.message]);
+    const codes = server.remarks();
+    assertEquals(new Set(codes).size, codes.length); // nothing is said twice
+    assertEquals((await server.event("closed")).by, "server");
+  },
+);
+
+Deno.test.each(UNFINISHED)(
+  "startKeyServer() answers who has ended its half of the connection at once: %s",
+  async (_, wire, code, message) => {
+    await using server = listen({ idleTimeout: 60_000 });
+    using client = await Client.to(server);
+    await client.send(wire);
+    await client.conn.closeWrite();
+    const response = await client.read();
+    assertEquals(statusOf(response), 400);
+    assertStringIncludes(bodyOf(response), message);
+    assertEquals(server.remarks()[0], code);
+    assertEquals((await server.event("closed")).by, "client");
+  },
+);
+
+Deno.test("startKeyServer() answers a whole request of who has ended its half", async () => {
+  await using server = listen({ idleTimeout: 60_000 });
+  using client = await Client.to(server);
+  await client.send(KEY_REQUEST);
+  await client.conn.closeWrite();
+  assertEquals(statusOf(await client.read()), 200);
+  assertEquals(server.remarks(), []);
+});
+
+Deno.test("startKeyServer() takes a request that is typed slowly", async () => {
+  await using server = listen({ idleTimeout: 40 });
+  using client = await Client.to(server);
+  for (const line of KEY_REQUEST.split(/(?<=\n)/)) {
+    await client.send(line);
+    await delay(60);
+  }
+  assertEquals(statusOf(await client.response()), 200);
+  assertEquals(server.remarks()[0], "no-empty-line");
+  assertGreater((await server.event("request")).reads, 2);
+});
+
+Deno.test("startKeyServer() remarks on a request that is unfinished after another remark", async () => {
+  await using server = listen({ idleTimeout: 30 });
+  using slow = await Client.to(server);
+  await server.event("remark", ({ remark }) => remark.code === "nothing-sent");
+  await slow.send("KEY /user");
+  await server.event("remark", ({ remark }) => remark.code === "no-line-end");
+  assertEquals(server.events.some(({ type }) => type === "answer"), false);
+  using client = await Client.to(server);
+  await client.send(KEY_REQUEST);
+  await client.response();
+  await client.send("\r\n");
+  await client.send("PUT /key");
+  await server.event("remark", ({ bytes }) => text(bytes) === "PUT /key");
+  const statuses = server.events.flatMap((event) =>
+    event.type === "answer" && event.connection === 2 ? [event.status] : []
+  );
+  assertEquals(statuses, [200]); // and not yet the 400
+});
+
+Deno.test("startKeyServer() ends a request that comes a byte at a time for ever", async () => {
+  await using server = listen({ idleTimeout: 20 });
+  using client = await Client.to(server);
+  const reading = client.read();
+  let isAnswered = false;
+  reading.finally(() => isAnswered = true);
+  while (!isAnswered) {
+    await client.send("a").catch(() => {});
+    await delay(5);
+  }
+  assertEquals(statusOf(await reading), 400);
+});
+
+Deno.test("startKeyServer() gives up a client that does not read its answers", async () => {
+  await using server = listen({ idleTimeout: 20 });
+  const flood = KEY_REQUEST.repeat(200_000);
+  const socket: Socket = connect({ port: server.addr.port, host: "127.0.0.1" });
+  socket.pause();
+  socket.on("error", () => {});
+  socket.write(flood); // more answers than a connection has room for
+  assertEquals((await server.event("closed")).by, "server");
+  socket.resetAndDestroy(); // Deno 2.9.2 cannot break off a write, and keeps its socket until then
+});
+
+Deno.test("startKeyServer() does not destroy its answer with a reset", async () => {
+  await using server = listen();
+  for (let n = 0; n < 20; n++) {
+    using client = await Client.to(server);
+    const sending = client.send(`no request\r\n\r\n${"x".repeat(300_000)}`);
+    await delay(5); // the answer is there, and much has come since that nobody asked for
+    const response = await client.read();
+    assertEquals(statusOf(response), 400);
+    assertStringIncludes(bodyOf(response), "the version is missing");
+    await sending;
+  }
+});
+
+Deno.test("startKeyServer() tells of a client that resets the connection", async () => {
+  await using server = listen();
+  const socket: Socket = connect({ port: server.addr.port, host: "127.0.0.1" });
+  socket.write(KEY_REQUEST);
+  await server.event("answer");
+  socket.resetAndDestroy();
+  assertEquals((await server.event("closed")).by, "client");
+  assertEquals(server.remarks(), ["reset"]);
+});
+
+Deno.test("startKeyServer() tells of a client that was gone before its answer", async () => {
+  await using server = listen();
+  const socket: Socket = connect({ port: server.addr.port, host: "127.0.0.1" });
+  socket.pause();
+  socket.write(KEY_REQUEST.repeat(200_000)); // more answers than a connection has room for
+  await server.event("answer");
+  await delay(200);
+  socket.resetAndDestroy();
+  assertEquals((await server.event("closed")).by, "client");
+  assertEquals(server.remarks(), ["gone"]);
+});
+
+Deno.test("startKeyServer() closes a connection that its client leaves open", async () => {
+  await using server = listen({ idleTimeout: 30 });
+  using client = await Client.to(server);
+  await client.send(CLOSING_REQUEST);
+  await client.read();
+  const end = performance.now();
+  await server.event("closed");
+  const took = performance.now() - end;
+  assert(took > 25 && took < 15 * 30, `${took} ms`);
+  const { remark, bytes } = await server.event("remark");
+  assertEquals([remark.code, text(bytes)], ["still-open", CLOSING_REQUEST]);
+  assertStringIncludes(remark.message, "`recv()` gives b'' when there is no more");
+});
+
+Deno.test("startKeyServer() reads no more than a megabyte behind its last answer", async () => {
+  await using server = listen({ idleTimeout: 60_000 });
+  using client = await Client.to(server);
+  await client.send("no request\r\n\r\n");
+  const more = "x".repeat(100_000);
+  let sent = 0;
+  for (let isOpen = true; isOpen; sent += more.length) {
+    isOpen = await client.send(more).then(() => true, () => false);
+  }
+  assertGreater(sent, 2 ** 20);
+  assertEquals((await server.event("closed")).by, "server");
+});

@@ -1,0 +1,166 @@
+import {
+  type FaultName,
+  type KeyServer,
+  type KeyServerEvent,
+  type KeyServerOptions,
+  startKeyServer,
+} from "../practice/server.ts";
+import { bytes, text } from "./bytes.ts";
+// Deno's own sockets cannot be reset.
+import { connect } from "node:net";
+
+export const SUCCESS = "Success: the key is right";
+export const KEY_REQUEST = "KEY /user/Ada/ HTTP/1.1\r\nHost: a\r\n\r\n";
+export const CLOSING_REQUEST = KEY_REQUEST.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n");
+
+// ---- A client without any manners
+
+export class Client implements Disposable {
+  #isClosed = false;
+  private constructor(readonly conn: Deno.TcpConn) {}
+
+  static async to(server: { addr: Deno.NetAddr }): Promise<Client> {
+    return new Client(await Deno.connect({ port: server.addr.port }));
+  }
+
+  async send(wire: string): Promise<void> {
+    const data = bytes(wire);
+    for (let sent = 0; sent < data.length;) sent += await this.conn.write(data.subarray(sent));
+  }
+
+  /** Reads until that many bytes have come, or the end. */
+  async read(size = Infinity): Promise<string> {
+    const buffer = new Uint8Array(65_536);
+    let received = "";
+    while (received.length < size) {
+      const count = await this.conn.read(buffer);
+      if (count === null) break;
+      received += text(buffer.subarray(0, count));
+    }
+    return received;
+  }
+
+  /** Reads one response with a length. */
+  async response(): Promise<string> {
+    let received = "";
+    for (;;) {
+      const [head, body] = received.split("\r\n\r\n");
+      const length = /Content-Length: (\d+)/.exec(head)?.[1];
+      if (body !== undefined && body.length >= Number(length)) return received;
+      const more = await this.read(1);
+      if (more === "") return received;
+      received += more;
+    }
+  }
+
+  close(): void {
+    if (!this.#isClosed) this.conn.close();
+    this.#isClosed = true;
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+/** Sends this over a connection of its own, and gives all that comes back, up to the close. */
+export async function talk(server: { addr: Deno.NetAddr }, wire: string): Promise<string> {
+  using client = await Client.to(server);
+  await client.send(wire);
+  return await client.read();
+}
+
+export function statusOf(response: string): number {
+  return Number(/^HTTP\/1\.1 (\d{3}) /.exec(response)?.[1]);
+}
+
+export function bodyOf(response: string): string {
+  return response.slice(response.indexOf("\r\n\r\n") + 4);
+}
+
+/** A server whose events are kept. */
+export function listen(options: KeyServerOptions = {}) {
+  const events: KeyServerEvent[] = [];
+  const waiting = new Set<() => void>();
+  const server = startKeyServer({
+    port: 0,
+    ...options,
+    onEvent(event) {
+      events.push(event);
+      for (const look of waiting) look();
+    },
+  });
+  return Object.assign(server, {
+    events,
+    /** Resolves with the first event of that type for which it is true. */
+    async event<T extends KeyServerEvent["type"]>(
+      type: T,
+      passes: (event: Extract<KeyServerEvent, { type: T }>) => boolean = () => true,
+    ): Promise<Extract<KeyServerEvent, { type: T }>> {
+      for (;;) {
+        const event = events.find((event): event is Extract<KeyServerEvent, { type: T }> =>
+          event.type === type && passes(event as Extract<KeyServerEvent, { type: T }>)
+        );
+        if (event) return event;
+        await new Promise<void>((resolve) => {
+          const look = () => {
+            waiting.delete(look);
+            resolve();
+          };
+          waiting.add(look);
+        });
+      }
+    },
+    remarks(): string[] {
+      return events.flatMap((event) => event.type === "remark" ? event.remark.code : []);
+    },
+  });
+}
+
+export interface Capture {
+  chunks: string[];
+  /** When the first came, as of `Date.now()`. */
+  time: number;
+  /** All of them. */
+  wire: string;
+  /** How the server ended the connection: not, by its proper end, or by an error. */
+  end: "open" | "end" | string;
+}
+
+/** Sends this, and gives what comes back until the connection ends, or until so much has come. */
+export async function capture(server: KeyServer, wire: string, size = Infinity): Promise<Capture> {
+  const socket = connect(server.addr.port, "127.0.0.1");
+  socket.setNoDelay();
+  const chunks: string[] = [];
+  const { promise, resolve } = Promise.withResolvers<string>();
+  let count = 0;
+  let time = 0;
+  socket.on("data", (data: Uint8Array) => {
+    time ||= Date.now();
+    chunks.push(text(data));
+    count += data.length;
+    if (count >= size) resolve("open");
+  });
+  socket.on("end", () => resolve("end"));
+  socket.on("error", (error: Error & { code?: string }) => resolve(error.code ?? "error"));
+  socket.write(bytes(wire));
+  const end = await promise;
+  const closed = new Promise((resolve) => socket.on("close", resolve));
+  socket.destroy();
+  await closed;
+  return { chunks, time, wire: chunks.join(""), end };
+}
+
+/** Does what is to be done with the sockets of either kind: those of Deno, and those of Node. */
+export async function withBothSockets(
+  fault: FaultName | undefined,
+  act: (server: Listening) => Promise<void>,
+) {
+  for (const first of [fault, "reset"] as const) {
+    await using server = listen({ fault: first });
+    server.fault = fault;
+    await act(server);
+  }
+}
+
+export type Listening = ReturnType<typeof listen>;
