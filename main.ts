@@ -9,9 +9,7 @@
  * @module
  */
 
-import config from "./deno.json" with { type: "json" };
-import { converse, printRequest, toUsageError } from "./cli/conversation.ts";
-import { parseFlags, UsageError } from "./cli/flags.ts";
+import { checkFlags, type Flags, type GivenFlags, readFlags, UsageError } from "./cli/flags.ts";
 import { complain, type MainIo, OutputError, print, printError, printJson } from "./cli/output.ts";
 
 export type { MainIo, OutputStream } from "./cli/output.ts";
@@ -20,10 +18,9 @@ export type { MainIo, OutputStream } from "./cli/output.ts";
  * Runs the command line.
  *
  * @param args The arguments, without the program's name.
- * @param io What to read and write, and what interrupts it; by default the process's own streams.
- * @returns The exit status: 0 done; 1 no usable answer; 2 usage, or it cannot listen there; 3, 4, 5
- * the server's answer was another non-2xx, a 4xx, a 5xx; 130 interrupted; 141 standard output was
- * closed.
+ * @param io What to read from and write to, and what interrupts; by default the process's streams.
+ * @returns The exit status: 0 done; 1 no usable response; 2 usage, or it cannot listen there; 3, 4,
+ * 5 the response was another non-2xx, a 4xx, a 5xx; 130 interrupted; 141 standard output was closed.
  *
  * @example Usage
  * ```ts
@@ -31,58 +28,82 @@ export type { MainIo, OutputStream } from "./cli/output.ts";
  *
  * console.log("exit status", await main(["--demo"]));
  * ```
+ *
+ * @example Capture the output
+ * ```ts
+ * import { main, type OutputStream } from "./main.ts";
+ *
+ * let text = "";
+ * const stdout: OutputStream = {
+ *   isTerminal: () => false,
+ *   writeSync(p) {
+ *     text += new TextDecoder().decode(p);
+ *     return p.length;
+ *   },
+ * };
+ * await main(["--version"], { stdout });
+ * console.log(text); // key_client 0.2.0
+ * ```
  */
 export async function main(args: string[], io: Partial<MainIo> = {}): Promise<number> {
   const { stdin, stdout, stderr } = Deno;
-  const whole: MainIo = { stdin, stdout, stderr, ...io };
+  const streams: MainIo = { stdin, stdout, stderr, ...io };
+  const given = readFlags(args);
   try {
-    return await run(args, whole).catch((error) => fail(error, args, whole));
+    return await run(given, streams).catch((error) => fail(error, given, streams));
   } catch (error) {
-    const { cause } = error as OutputError; // nothing else is left
+    const { message, cause } = error as OutputError; // `fail` throws nothing else
     if (cause instanceof Deno.errors.BrokenPipe) return 141; // as if by SIGPIPE
-    complain(whole, (error as Error).message);
+    complain(streams, message);
     return 1;
   }
 }
 
-async function run(args: string[], io: MainIo): Promise<number> {
-  const flags = await parseFlags(args);
+/** Loads only the mode that is asked for: parsing modules is a large part of a short run. */
+async function run(given: GivenFlags, io: MainIo): Promise<number> {
+  const flags = checkFlags(given);
   switch (flags.mode) {
     case "help":
-      print(io.stdout, await (await import("./cli/help.ts")).formatHelp());
-      return 0;
     case "version":
-      print(io.stdout, `key_client ${config.version}\n`);
-      return 0;
-    case "serve":
-      return await (await import("./cli/serve.ts")).serve(flags, io);
-    case "drill":
-      return await (await import("./cli/drill.ts")).drill(flags, io);
     case "faults":
-      print(io.stdout, await (await import("./cli/help.ts")).formatFaults(flags.json));
+      print(io.stdout, await explain(flags));
       return 0;
-    case "demo": {
-      const { startKeyServer } = await import("./practice/server.ts");
-      await using server = startKeyServer({ port: 0 });
-      const { port } = server.addr;
-      const hint = flags.verbose ? "" : " (-v shows every byte)";
-      complain(io, `practice server on 127.0.0.1:${port}${hint}`);
-      return await converse({ ...flags, port }, io);
+    case "serve": {
+      const { serve } = await import("./cli/serve.ts");
+      return await serve(flags, io);
     }
-    default:
-      return flags.offline ? await printRequest(flags, io) : await converse(flags, io);
+    case "drill": {
+      const { drill } = await import("./cli/drill.ts");
+      return await drill(flags, io);
+    }
+    default: {
+      const { converse } = await import("./cli/conversation.ts");
+      return await converse(flags, io);
+    }
   }
 }
 
-/** Says in one line what went wrong, and gives the exit status. */
-function fail(error: unknown, args: string[], io: MainIo): number {
+async function explain({ mode, json }: Flags): Promise<string> {
+  if (mode === "help") {
+    const { formatHelp } = await import("./cli/help.ts");
+    return formatHelp();
+  }
+  if (mode === "faults") {
+    const { formatFaults } = await import("./cli/faults.ts");
+    return formatFaults(json);
+  }
+  const { default: config } = await import("./deno.json", { with: { type: "json" } });
+  return `key_client ${config.version}\n`;
+}
+
+/** Prints one line that says what went wrong, and returns the exit status. */
+function fail(error: unknown, { values }: GivenFlags, io: MainIo): number {
   if (error instanceof OutputError) throw error;
   if (io.signal?.aborted && error === io.signal.reason) return 130;
-  const mistake = toUsageError(error);
-  const [exit, code] = mistake instanceof UsageError ? [2, "usage"] : [1, "failed"];
-  const message = mistake instanceof Error ? mistake.message : String(mistake);
-  const isJson = args.includes("--json");
-  const isServer = args.includes("--serve") || args.includes("--drill");
+  const [exit, code] = error instanceof UsageError ? [2, "usage"] : [1, "failed"];
+  const message = error instanceof Error ? error.message : String(error);
+  const isJson = values.has("json");
+  const isServer = values.has("serve") || values.has("drill");
   if (!isJson || isServer) complain(io, exit === 2 ? `${message}; see --help` : message);
   if (isJson && isServer) printError(io, message);
   else if (isJson) printJson(io, { exit, error: { code, message } });

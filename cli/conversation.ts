@@ -1,5 +1,5 @@
 /**
- * The four stages at a terminal, or a half of them.
+ * The four stages at a terminal, or half of them.
  *
  * @module
  */
@@ -12,27 +12,47 @@ import {
   type KeyServerResponse,
   type WireMessage,
 } from "../key_client.ts";
+import { cut } from "../practice/text.ts";
 import { type Flags, UsageError } from "./flags.ts";
-import { authority, complain, cut, type MainIo, print, printJson, shown } from "./output.ts";
-import { transcriber } from "./transcript.ts";
+import { authority, complain, type MainIo, print, printJson, shown } from "./output.ts";
 
 const DECODER = new TextDecoder("utf-8", { ignoreBOM: true }); // keeps a BOM
-const MAX_STDIN_SIZE = 4096; // bytes, a key has 128
-const MAX_LINE = 500; // characters of a message in a line of standard error
+const MAX_STDIN_SIZE = 4096; // bytes; a key has 128
+const MAX_LINE = 500; // characters of a message on stderr
 
+/** Runs the four stages, or half of them, or prints the request; returns the exit status. */
 export async function converse(flags: Flags, io: MainIo): Promise<number> {
+  try {
+    if (flags.mode === "demo") return await demonstrate(flags, io);
+    return flags.offline ? await printRequest(flags, io) : await runStages(flags, io);
+  } catch (error) {
+    throw toUsageError(error);
+  }
+}
+
+/** Runs the four stages against a practice server in this process. */
+async function demonstrate(flags: Flags, io: MainIo): Promise<number> {
+  const { startKeyServer } = await import("../practice/server.ts");
+  await using server = startKeyServer({ port: 0 });
+  const { port } = server.addr;
+  const hint = flags.verbose ? "" : " (-v shows every byte)";
+  complain(io, `practice server on 127.0.0.1:${port}${hint}`);
+  return await runStages({ ...flags, port }, io);
+}
+
+async function runStages(flags: Flags, io: MainIo): Promise<number> {
   const { mode, json, host, port, user, verbose } = flags;
   const start = performance.now();
   let key: string | null = null;
   let response: KeyServerResponse | undefined;
   let error: { code: string; message: string } | null = null;
   try {
-    const isShown = verbose || mode === "demo";
-    const onMessage = isShown ? (message: WireMessage) => show(message) : undefined;
+    const transcript = verbose || mode === "demo" ? await import("./transcript.ts") : undefined;
+    const onMessage = transcript && ((message: WireMessage) => show?.(message));
     using client = new KeyClient({ ...clientOptions(flags, io), onMessage });
     const given = mode === "put" ? await readKey(flags.put, io) : undefined;
     if (verbose && mode !== "demo") complain(io, `connecting to ${authority(host, port)}`);
-    const show = transcriber(io, verbose); // whose clock starts
+    const show = transcript?.transcriber(io, verbose); // its clock starts
     const keyVal = given ?? await client.requestKey();
     if (mode !== "put") {
       key = DECODER.decode(keyVal as Uint8Array);
@@ -46,9 +66,9 @@ export async function converse(flags: Flags, io: MainIo): Promise<number> {
     }
   } catch (caught) {
     if (!(caught instanceof KeyClientError)) throw caught;
+    response = caught.response;
     error = { code: caught.code, message: caught.message };
-    if (caught.status !== undefined) response = caught.cause as KeyServerResponse;
-    // Whole, where the library's sentence has it cut short.
+    // The library cuts the message short. JSON has all of it.
     if (caught.code === "refused") error.message = refusal(response!, response!.message.trimEnd());
     if (!json) complain(io, explain(caught, verbose));
   }
@@ -65,31 +85,23 @@ function refusal({ status }: KeyServerResponse, message = ""): string {
   return `The server answered with status ${status}${message && `: ${message}`}`;
 }
 
-/** What standard error says of it: a line, with a hint. */
-function explain({ code, message, cause }: KeyClientError, isVerbose: boolean): string {
+/** Returns the line for stderr, with a hint. */
+function explain({ code, message, cause, response }: KeyClientError, isVerbose: boolean): string {
   if (code === "connect-failed") return `${message}${connectHint(cause)}`;
   if (code !== "refused") return message;
-  const response = cause as KeyServerResponse;
-  return refusal(response, firstLine(response.message, isVerbose));
+  return refusal(response!, firstLine(response!.message, isVerbose));
 }
 
-/** The first line that says something; of a page of HTML what is not markup. */
+/** Returns the first line that is not blank; if the text is HTML, its title or its first text. */
 function firstLine(text: string, isVerbose: boolean): string {
-  const isPage = PAGE_REGEXP.test(text);
-  const content = isPage
-    ? text.slice(0, MAX_PAGE_SIZE).replace(HIDDEN_REGEXP, "").replace(BLOCK_REGEXP, "\n")
-      .replace(/<[^<>]*(?:>|$)/g, "")
-    : text;
+  const isHtml = /^\s*<(?:!doctype|html)\b/i.test(text);
+  const title = isHtml && /<title\b[^<>]*>([^<]+)/i.exec(text)?.[1];
+  const content = isHtml ? title || text.replace(/<[^<>]*>/g, "\n") : text;
   const [line = "", ...more] = content.split("\n")
     .map((line) => line.trim()).filter((line) => line !== "");
-  const isAll = isVerbose || line.length <= MAX_LINE && more.length === 0 && !isPage;
+  const isAll = isVerbose || line.length <= MAX_LINE && more.length === 0 && !isHtml;
   return `${cut(line, MAX_LINE)}${isAll ? "" : " (--verbose shows more)"}`.trimStart();
 }
-
-const PAGE_REGEXP = /^\s*<(?:!--|(?:!doctype|\?xml|html|head|title|body|h1|div|p|pre)\b)/i;
-const HIDDEN_REGEXP = /<!--[^]*?-->|<(style|script)\b[^]*?<\/\1>/gi;
-const BLOCK_REGEXP = /<\/?(?:title|body|h\d|div|p|pre|li|tr|br)\b[^<>]*>/gi; // a line of its own
-const MAX_PAGE_SIZE = 16_384; // characters, which have the title in them
 
 function connectHint(cause: unknown): string {
   if (cause instanceof Deno.errors.NotCapable) return "";
@@ -103,7 +115,7 @@ function exitStatus(status: number): number {
   return status >= 500 ? 5 : status >= 400 ? 4 : 3;
 }
 
-export async function printRequest(flags: Flags, io: MainIo): Promise<number> {
+async function printRequest(flags: Flags, io: MainIo): Promise<number> {
   const options = clientOptions(flags, io);
   const request = flags.mode === "put"
     ? formatRequest("PUT", options, await readKey(flags.put, io))
@@ -112,7 +124,7 @@ export async function printRequest(flags: Flags, io: MainIo): Promise<number> {
   return 0;
 }
 
-/** Single stages have no use for a connection that is kept. */
+/** A single stage does not need a persistent connection. */
 function clientOptions(
   { mode, host, port, user, timeout }: Flags,
   { signal }: MainIo,
@@ -121,15 +133,23 @@ function clientOptions(
   return { hostname: host, port, userId: user, timeout, keepAlive, signal };
 }
 
-/** The library names the option, a person at the command line wants to read the flag. */
-export function toUsageError(error: unknown): unknown {
-  const isMistake = error instanceof TypeError || error instanceof RangeError;
-  if (!isMistake || !error.message.startsWith("Cannot use ")) return error;
-  const flags: Record<string, string> = { hostname: "--host", userId: "--user", keyVal: "--put" };
-  return new UsageError(error.message.replace(/hostname|userId|keyVal/, (name) => flags[name]));
+/** The flags that become arguments of the library. */
+const FLAG_OF_OPTION: Record<string, string> = {
+  hostname: "--host",
+  port: "--port",
+  userId: "--user",
+  timeout: "--timeout",
+  keyVal: "--put",
+};
+
+/** Names the flag instead of the library's option, with which the message starts. */
+function toUsageError(error: unknown): unknown {
+  const { option, message } = error as { option?: string; message: string };
+  const flag = option && FLAG_OF_OPTION[option];
+  return flag ? new UsageError(`${flag}${message.slice(option.length)}`) : error;
 }
 
-/** Reads the key from standard input if it is `-`, without the white space around it. */
+/** Returns the key. If it is `-`, reads it from stdin, without the white space around it. */
 async function readKey(put: string, io: MainIo): Promise<Uint8Array | string> {
   if (put !== "-") return put;
   if (io.stdin.isTerminal?.()) {
@@ -154,14 +174,12 @@ async function readKey(put: string, io: MainIo): Promise<Uint8Array | string> {
   }
   if (size === input.length) {
     throw new UsageError(
-      `Cannot use --put -: standard input has more than ${MAX_STDIN_SIZE} bytes`,
+      `--put must be at most ${MAX_STDIN_SIZE} bytes, but standard input has more`,
     );
   }
   const isText = (byte: number) => !" \t\r\n".includes(String.fromCharCode(byte));
   const bytes = input.subarray(0, size);
   const key = bytes.slice(bytes.findIndex(isText), bytes.findLastIndex(isText) + 1);
-  if (key.length === 0) {
-    throw new UsageError("Cannot use --put -: there is no key in standard input");
-  }
+  if (key.length === 0) throw new UsageError("--put must be a key, but standard input has none");
   return key;
 }

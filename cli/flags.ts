@@ -1,27 +1,25 @@
 /**
- * The flags of the command line: one table, from which parsing, contradictions, suggestions and the
- * help follow.
+ * The flags of the command line: parsing, contradictions and suggestions all come from one table.
  *
  * @module
  */
 
 import { parseArgs } from "jsr:@std/cli@1/parse-args";
-import type { FaultName } from "../practice/server.ts";
-import { cut } from "./output.ts";
+import { cut } from "../practice/text.ts";
 
 interface Flag {
   letter?: string;
-  /** What its value is called, if it takes one. */
+  /** The name of its value, if it takes one. */
   value?: string;
   default?: string;
-  /** What it cannot be combined with. */
+  /** Flags that it cannot be combined with. */
   contradicts?: string[];
-  /** What it means nothing without. */
+  /** The flag that it requires. */
   needs?: string;
   help?: string;
 }
 
-/** All there is to know of each flag. */
+/** All flags. A new flag is a new row. */
 export const FLAGS: Record<string, Flag> = {
   key: { contradicts: ["put"], help: "stages 1 and 2 only: prints the key" },
   put: { value: "KEY", help: 'stages 3 and 4 only; "-" reads KEY from stdin' },
@@ -53,117 +51,155 @@ export const FLAGS: Record<string, Flag> = {
   help: { letter: "h" },
   version: { letter: "V" },
 };
-
 const NAMES = Object.keys(FLAGS);
 
 /** The command line cannot be carried out as it is. */
 export class UsageError extends Error {}
 
+/** The flags on a command line, also on a wrong one. */
+export interface GivenFlags {
+  /** The value of each flag, or `"true"`. */
+  values: Map<string, string>;
+  /** The first mistake. */
+  mistake?: Error;
+}
+
+/** What a correct command line asks for. */
 export interface Flags {
   mode: "all" | "key" | "put" | "demo" | "serve" | "drill" | "faults" | "help" | "version";
   put: string;
   host: string;
   port: number;
   user: string;
+  /** In milliseconds. */
   timeout: number;
-  fault: FaultName | undefined;
+  /** As it was typed, as only the practice server knows the names. */
+  fault: string | undefined;
   verbose: boolean;
   json: boolean;
   offline: boolean;
 }
 
-export async function parseFlags(args: string[]): Promise<Flags> {
-  const parsed: Record<string, unknown> = parseArgs(canonicalWords(args), {
+/** Reads the arguments to the end, so that `--json` is known even if another flag is wrong. */
+export function readFlags(args: string[]): GivenFlags {
+  const rest = [...args];
+  const words: string[] = [];
+  let mistake: Error | undefined;
+  while (rest.length > 0) {
+    try {
+      takeWord(rest, words);
+    } catch (error) {
+      mistake ??= error as Error;
+    }
+  }
+  const parsed: Record<string, unknown> = parseArgs(words, {
     string: NAMES.filter((name) => FLAGS[name].value),
     boolean: NAMES.filter((name) => !FLAGS[name].value),
     collect: NAMES,
   });
-  const given = new Map<string, string>();
+  const values = new Map<string, string>();
   for (const name of NAMES) {
-    const values = parsed[name] as unknown[];
-    if (values.length > 1) throw new UsageError(`Option --${name} is given ${values.length} times`);
-    if (values.length === 1) given.set(name, String(values[0]));
+    const all = parsed[name] as unknown[];
+    if (all.length > 1) mistake ??= new UsageError(`Option --${name} is given ${all.length} times`);
+    if (all.length > 0) values.set(name, String(all[0]));
   }
-  const isList = given.get("fault") === "list";
+  return { values, mistake };
+}
+
+/**
+ * Checks the flags.
+ *
+ * @throws {UsageError} If a flag is unknown, out of range, or contradicts another one.
+ */
+export function checkFlags({ values, mistake }: GivenFlags): Flags {
+  if (mistake) throw mistake;
   const modes = ["help", "version", "serve", "drill", "demo", "put", "key"] as const;
-  const first = modes.find((mode) => given.has(mode)) ?? "all";
-  const isAsked = first === "help" || first === "version"; // whatever else is given
-  if (!isAsked) checkCombination(given, isList);
-  const value = (name: string) => (isAsked ? undefined : given.get(name)) ?? FLAGS[name].default;
+  const first = modes.find((mode) => values.has(mode)) ?? "all";
+  const isAsked = first === "help" || first === "version"; // they ignore all other flags
+  const isList = !isAsked && values.get("fault") === "list";
+  if (!isAsked) checkCombination(values, isList);
+  const value = (name: string) => (isAsked ? undefined : values.get(name)) ?? FLAGS[name].default;
   return {
-    mode: isList && !isAsked ? "faults" : first,
+    mode: isList ? "faults" : first,
     put: value("put") ?? "",
     host: parseHost(value("host")!),
     port: parsePort(value("port")!, first === "serve" || first === "drill" ? 0 : 1),
     user: value("user")!,
     timeout: parseTimeout(value("timeout")!),
-    fault: isList ? undefined : await parseFault(value("fault")),
-    verbose: given.has("verbose"),
-    json: given.has("json"),
-    offline: given.has("offline"),
+    fault: value("fault"),
+    verbose: values.has("verbose"),
+    json: values.has("json"),
+    offline: values.has("offline"),
   };
 }
 
-/** One word for each flag, `--name` or `--name=value`: of other forms parseArgs loses values. */
-function canonicalWords(args: string[]): string[] {
-  const words = [...args];
-  const canonical: string[] = [];
-  const add = (name: string, attached?: string) => {
-    if (FLAGS[name].value === undefined) {
-      if (attached !== undefined) throw new UsageError(`Option --${name} takes no value`);
-      return canonical.push(`--${name}`);
-    }
-    const isFlag = attached === undefined && /^-./s.test(words[0] ?? "");
-    const value = isFlag ? undefined : attached ?? words.shift();
-    if (value) return canonical.push(`--${name}=${value}`);
-    const hint = isFlag ? ` (if it starts with "-", write --${name}=VALUE)` : "";
-    throw new UsageError(`Option --${name} needs a value${hint}`);
-  };
-  for (let word = words.shift(); word !== undefined; word = words.shift()) {
-    const [, dashes, name, attached] = /^(--?)([^=]*)(?:=(.*))?$/s.exec(word) ?? [];
-    if (word === "--" && words.length > 0) throw unexpected(words[0]);
-    if (word === "--") break;
-    if (!dashes || word === "-") throw unexpected(word);
-    const isLong = dashes === "--";
-    // One dash before a long name: `-user` would be the user `ser`.
-    const isName = Object.hasOwn(FLAGS, isLong ? name : name.toLowerCase());
-    if (isLong !== isName) throw unknownName(dashes + name);
-    if (isLong) {
-      add(name, attached);
-      continue;
-    }
-    for (let rest = word.slice(1); rest !== "";) {
-      const letter = String.fromCodePoint(rest.codePointAt(0)!);
-      rest = rest.slice(letter.length);
-      const flag = NAMES.find((name) => FLAGS[name].letter === letter);
-      if (flag === undefined) throw unknownLetter(letter, word);
-      const takesRest = FLAGS[flag].value !== undefined || rest.startsWith("=");
-      add(flag, takesRest && rest ? rest.replace(/^=/, "") : undefined);
-      if (takesRest) rest = "";
-    }
+/**
+ * Moves the next flags from `rest` to `words`, each as one word, `--name` or `--name=value`:
+ * `parseArgs` loses values that are written in other ways.
+ */
+function takeWord(rest: string[], words: string[]): void {
+  const word = rest.shift()!;
+  const [, dashes, name, attached] = /^(--?)([^=]*)(?:=(.*))?$/s.exec(word) ?? [];
+  if (word === "--" && rest.length === 0) return;
+  if (word === "--") throw unexpected(rest.splice(0)[0]);
+  if (!dashes || word === "-") throw unexpected(word);
+  const isLong = dashes === "--";
+  // One dash before a long name: `-user` would be the user `ser`.
+  const isName = Object.hasOwn(FLAGS, isLong ? name : name.toLowerCase());
+  if (isLong !== isName) throw unknownName(dashes + name);
+  if (isLong) {
+    takeFlag(name, attached, rest, words);
+    return;
   }
-  return canonical;
+  for (let letters = word.slice(1); letters !== "";) {
+    const letter = String.fromCodePoint(letters.codePointAt(0)!);
+    letters = letters.slice(letter.length);
+    const flag = NAMES.find((name) => FLAGS[name].letter === letter);
+    if (flag === undefined) throw unknownLetter(letter, word);
+    const takesRest = FLAGS[flag].value !== undefined || letters.startsWith("=");
+    takeFlag(flag, takesRest && letters ? letters.replace(/^=/, "") : undefined, rest, words);
+    if (takesRest) letters = "";
+  }
 }
 
-function checkCombination(given: Map<string, string>, isList: boolean): void {
+function takeFlag(
+  name: string,
+  attached: string | undefined,
+  rest: string[],
+  words: string[],
+): void {
+  if (FLAGS[name].value === undefined) {
+    if (attached !== undefined) throw new UsageError(`Option --${name} takes no value`);
+    words.push(`--${name}`);
+    return;
+  }
+  const value = attached ?? rest.shift(); // what follows `--put` is never a flag
+  const isFlag = attached === undefined && /^-./s.test(value ?? "");
+  const hint = isFlag ? ` (if it starts with "-", write --${name}=VALUE)` : "";
+  if (!value || isFlag) throw new UsageError(`Option --${name} needs a value${hint}`);
+  words.push(`--${name}=${value}`);
+}
+
+function checkCombination(values: Map<string, string>, isList: boolean): void {
   const allowed = ["fault", "serve", "json"]; // beside `--fault list`
-  for (const name of given.keys()) {
-    const other = FLAGS[name].contradicts?.find((name) => given.has(name));
-    if (other) throw new UsageError(`Options --${name} and --${other} contradict each other`);
+  for (const name of values.keys()) {
+    const other = FLAGS[name].contradicts?.find((name) => values.has(name));
+    if (other) throw new UsageError(`--${name} cannot be combined with --${other}`);
     if (isList && !allowed.includes(name)) {
-      throw new UsageError(`Options --fault list and --${name} contradict each other`);
+      throw new UsageError(`--fault list cannot be combined with --${name}`);
     }
   }
-  for (const name of given.keys()) {
+  for (const name of values.keys()) {
     const { needs } = FLAGS[name];
-    if (needs && !given.has(needs) && !isList) {
+    if (needs && !values.has(needs) && !isList) {
       throw new UsageError(`Option --${name} needs --${needs}`);
     }
   }
 }
 
-/** Finds what belongs into `--port`, or nowhere; all else the library checks. */
+/** Finds a port or a path in the host. The library checks everything else. */
 function parseHost(text: string): string {
+  if (!/[:/]/.test(text)) return text;
   const bare = /^\[[\da-f.]*:[\da-f.:]*\]$/i.test(text) ? text.slice(1, -1) : text;
   const match = /^(\w+:\/\/)?(\[[\da-f.]*:[\da-f.:]*\]|[\w.-]+)(?::(\d*))?(\/(?!\/).*)?$/i.exec(
     bare,
@@ -172,32 +208,23 @@ function parseHost(text: string): string {
   const isPort = !port || Number(port) > 0 && Number(port) <= 65535;
   if (!isPort || scheme === undefined && port === undefined && path === undefined) return bare;
   const flags = `--host ${host.replace(/^\[|\]$/g, "")}${port ? ` --port ${port}` : ""}`;
-  throw new UsageError(`Cannot use --host ${quote(text)}: write ${flags}`);
+  const expected = "a host name or an IP address";
+  throw new UsageError(`--host must be ${expected}, not ${quote(text)}: write ${flags}`);
 }
 
 function parsePort(text: string, least: number): number {
   const port = /^\d+$/.test(text) ? Number(text) : NaN;
   if (port >= least && port <= 65535) return port;
-  throw new UsageError(`Cannot use --port ${quote(text)}: it must be ${least} to 65535`);
+  throw new UsageError(`--port must be a number from ${least} to 65535, not ${quote(text)}`);
 }
 
-/** Seconds to milliseconds. */
+/** Converts seconds to milliseconds. */
 function parseTimeout(text: string): number {
-  // Moving the point is exact, where 1.001 * 1000 is not.
+  // Moving the point is exact, but 1.001 * 1000 is not.
   const timeout = /^(\d+(\.\d*)?|\.\d+)$/.test(text) ? Number(`${text}e3`) : NaN;
   if (timeout > 0 && timeout <= 2 ** 31 - 1) return timeout;
-  const range = "a number of seconds, above 0 and at most 2147483.647";
-  throw new UsageError(`Cannot use --timeout ${quote(text)}: it must be ${range}`);
-}
-
-async function parseFault(name: string | undefined): Promise<FaultName | undefined> {
-  if (name === undefined) return undefined;
-  const { FAULTS } = await import("../practice/server.ts");
-  if (Object.hasOwn(FAULTS, name)) return name as FaultName;
-  const names = [...Object.keys(FAULTS), "list"];
-  const hint = names.find((other) => other.includes(name)) ?? suggest(name.toLowerCase(), names);
-  const cure = hint ? `did you mean ${hint}?` : "--fault list tells which there are";
-  throw new UsageError(`Unknown fault ${quote(name)}, ${cure}`);
+  const expected = "a number of seconds above 0 and at most 2147483.647";
+  throw new UsageError(`--timeout must be ${expected}, not ${quote(text)}`);
 }
 
 function unexpected(word: string): UsageError {
@@ -206,8 +233,7 @@ function unexpected(word: string): UsageError {
 }
 
 function unknownName(option: string): UsageError {
-  const name = option.replace(/^-*/, "").toLowerCase();
-  const nearest = name.startsWith("no-") ? undefined : suggest(name, NAMES);
+  const nearest = suggest(option.replace(/^-*/, ""), NAMES);
   const hint = nearest ? `, did you mean --${nearest}?` : "";
   return new UsageError(`Unknown option ${quote(option)}${hint}`);
 }
@@ -222,28 +248,24 @@ function unknownLetter(letter: string, word: string): UsageError {
   return new UsageError(`Unknown option ${quote(option)}${place}${hint}`);
 }
 
-/** Shows a word of the command line, cut short. */
-function quote(word: string): string {
+/** Quotes a word of the command line, cut short. */
+export function quote(word: string): string {
   return JSON.stringify(cut(word, 80));
 }
 
-/** The name that somebody may have meant, if one is near. */
-function suggest(word: string, names: string[]): string | undefined {
-  const edits = (name: string) => word.startsWith(name) ? 0 : editDistance(word, name);
-  return names.filter((name) => edits(name) <= name.length / 2)
-    .sort((a, b) => edits(a) - edits(b))[0];
+/** Returns the name that the word starts with, that alone starts with the word, or one slip away. */
+export function suggest(word: string, names: string[]): string | undefined {
+  const lower = word.toLowerCase();
+  const longer = names.filter((name) => name.startsWith(lower));
+  return names.find((name) => lower.startsWith(name)) ??
+    (longer.length === 1 ? longer[0] : names.find((name) => isOneSlip(lower, name)));
 }
 
-/** How many characters must be added, dropped or changed to make one text of the other. */
-function editDistance(from: string, to: string): number {
-  let row = Array.from({ length: to.length + 1 }, (_, column) => column);
-  for (const [at, char] of [...from.slice(0, 32)].entries()) {
-    const next = [at + 1];
-    for (let column = 0; column < to.length; column++) {
-      const change = row[column] + (char === to[column] ? 0 : 1);
-      next.push(Math.min(change, row[column + 1] + 1, next[column] + 1));
-    }
-    row = next;
-  }
-  return row[to.length];
+/** Whether one character was added, dropped or changed, or two neighbours swapped. */
+function isOneSlip(from: string, to: string): boolean {
+  let start = 0;
+  while (start < to.length && from[start] === to[start]) start++;
+  const [a, b] = [from.slice(start), to.slice(start)];
+  return a.slice(1) === b || a === b.slice(1) || a.slice(1) === b.slice(1) ||
+    a[0] === b[1] && a[1] === b[0] && a.slice(2) === b.slice(2);
 }

@@ -1,7 +1,14 @@
-import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { assertEquals, assertStringIncludes } from "@std/assert";
 import { KEY } from "../testing/bytes.ts";
 import { answering, run } from "../testing/command.ts";
 
+const HOST = "--host must be a host name or an IP address, not";
+const PORT = "--port must be a number from 1 to 65535, not";
+const TIMEOUT = "--timeout must be a number of seconds above 0 and at most 2147483.647, not";
+const STRING = 'must be a string other than "", "." and "..", not';
+const NO_FAULT = "--fault list tells which there are";
+
+/** Wrong command lines, and what is said about them. */
 const USAGE: [args: string[], message: string][] = [
   [["--prot", "5000"], 'Unknown option "--prot", did you mean --port?'],
   [["--Verbose"], 'Unknown option "--Verbose", did you mean --verbose?'],
@@ -10,137 +17,187 @@ const USAGE: [args: string[], message: string][] = [
   [["-j"], 'Unknown option "-j", did you mean --json?'],
   [["-x"], 'Unknown option "-x"'],
   [["-vx"], 'Unknown option "-x" in "-vx"'],
-  [["--no-verbose"], 'Unknown option "--no-verbose"; see'],
+  [["--no-verbose"], 'Unknown option "--no-verbose"'],
   [["--KEY"], 'Unknown option "--KEY", did you mean --key?'],
   [["-VERSION"], 'Unknown option "-VERSION", did you mean --version?'],
-  [["-v-p5000"], 'Unknown option "--" in "-v-p5000"; see'],
-  [["--user", "-\n"], "Option --user needs a value"],
-  [["x".repeat(1000)], `Unexpected argument "${"x".repeat(77)}..."; see`],
-  [[`--${"x".repeat(1000)}=1`], `Unknown option "--${"x".repeat(75)}..."; see`],
-  [[`-v5${"x".repeat(1000)}`], `in "-v5${"x".repeat(74)}..."; see`],
-  [["-p", "1".repeat(1000)], `Cannot use --port "${"1".repeat(77)}..."`],
-  [["-t", `${"1".repeat(200_000)}x`], `Cannot use --timeout "${"1".repeat(77)}..."`],
-  [["--serve", "--fault", "x".repeat(1000)], `Unknown fault "${"x".repeat(77)}..."`],
+  [["-v-p5000"], 'Unknown option "--" in "-v-p5000"'],
   [["--__proto__=x"], 'Unknown option "--__proto__"'],
   [["--user.x", "y"], 'Unknown option "--user.x", did you mean --user?'],
-  [["--port"], "Option --port needs a value"],
-  [["--json=", "--port", "1"], "Option --json takes no value"],
-  [["--port", "--json="], "Option --port needs a value"],
-  [["--user", "--key"], 'Option --user needs a value (if it starts with "-", write --user=VALUE)'],
-  [["-t", "-5"], 'Option --timeout needs a value (if it starts with "-", write --timeout=VALUE)'],
-  [["--user="], "Option --user needs a value"],
-  [["-u", ""], "Option --user needs a value"],
-  [["--put"], "Option --put needs a value"],
-  [["-p", "1", "--port", "2"], "Option --port is given 2 times"],
-  [["-v", "--verbose"], "Option --verbose is given 2 times"],
-  [["--verbose=no"], "Option --verbose takes no value"],
-  [["-v=no"], "Option --verbose takes no value"],
-  [["-v="], "Option --verbose takes no value"],
   [["-v5"], 'Unknown option "-5" in "-v5"'],
   [["-h5"], 'Unknown option "-5" in "-h5"'],
   [["-vx=1"], 'Unknown option "-x" in "-vx=1"'],
-  [["-v\u{1f511}"], 'Unknown option "-\u{1f511}" in'],
+  [["-v\u{1f511}"], 'Unknown option "-\u{1f511}" in "-v\u{1f511}"'],
   [["-user", "Ada"], 'Unknown option "-user", did you mean --user?'],
   [["-port=1"], 'Unknown option "-port", did you mean --port?'],
   [["-key"], 'Unknown option "-key", did you mean --key?'],
-  [["--poxx", "1"], 'Unknown option "--poxx", did you mean --port?'],
-  [["--ho", "a"], 'Unknown option "--ho", did you mean --host?'],
-  [["--xhxost", "a"], 'Unknown option "--xhxost", did you mean --host?'],
-  [["--pxxx"], 'Unknown option "--pxxx"; see'],
-  [["--o"], 'Unknown option "--o"; see'],
-  [["--xhxxost"], 'Unknown option "--xhxxost"; see'],
-  [["--jons"], 'Unknown option "--jons", did you mean --json?'],
-  [["--drills"], 'Unknown option "--drills", did you mean --drill?'],
-  [["--timeouts", "1"], 'Unknown option "--timeouts", did you mean --timeout?'],
-  [["-uAda", "Bob"], 'Unexpected argument "Bob"'],
   [["-P", "1"], 'Unknown option "-P", did you mean --port?'],
   [["-T", "1"], 'Unknown option "-T", did you mean --timeout?'],
   [["-s"], 'Unknown option "-s", did you mean --serve?'],
+  [["--ho", "a"], 'Unknown option "--ho", did you mean --host?'],
+  [["--o"], 'Unknown option "--o", did you mean --offline?'],
+  [["--ver"], 'Unknown option "--ver"'], // verbose or version?
+  [["--drills"], 'Unknown option "--drills", did you mean --drill?'],
+  [["--timeouts", "1"], 'Unknown option "--timeouts", did you mean --timeout?'],
+  [["--jso", "1"], 'Unknown option "--jso", did you mean --json?'],
+  [["--pot", "1"], 'Unknown option "--pot", did you mean --put?'], // which comes before --port
+  [["--hoost", "a"], 'Unknown option "--hoost", did you mean --host?'],
+  [["--pord", "1"], 'Unknown option "--pord", did you mean --port?'],
+  [["--jsno"], 'Unknown option "--jsno", did you mean --json?'],
+  [["--jons"], 'Unknown option "--jons"'],
+  [["--poxx", "1"], 'Unknown option "--poxx"'],
   [["--_=x"], 'Unknown option "--_"'],
   [["--_"], 'Unknown option "--_"'],
   [["--=x"], 'Unknown option "--"'],
   [["---"], 'Unknown option "---"'],
   [["--port\n", "1"], 'Unknown option "--port\\n", did you mean --port?'],
-  [["-p50\n00"], 'Cannot use --port "50\\n00": it must be 1 to 65535'],
-  [["-p", "5000\n"], 'Cannot use --port "5000\\n": it must be 1 to 65535'],
-  [["-t", "1\n"], 'Cannot use --timeout "1\\n"'],
+  [[`--${"x".repeat(1000)}=1`], `Unknown option "--${"x".repeat(75)}..."`],
+  [[`-v5${"x".repeat(1000)}`], `Unknown option "-5" in "-v5${"x".repeat(74)}..."`],
+
+  [["--port"], "Option --port needs a value"],
+  [["--json=", "--port", "1"], "Option --json takes no value"],
+  [
+    ["--port", "--json="],
+    'Option --port needs a value (if it starts with "-", write --port=VALUE)',
+  ],
+  [["--user", "--key"], 'Option --user needs a value (if it starts with "-", write --user=VALUE)'],
+  [["--user", "-\n"], 'Option --user needs a value (if it starts with "-", write --user=VALUE)'],
+  [["-t", "-5"], 'Option --timeout needs a value (if it starts with "-", write --timeout=VALUE)'],
+  [
+    ["-p", "--", "5000"],
+    'Option --port needs a value (if it starts with "-", write --port=VALUE)',
+  ],
+  [["--user="], "Option --user needs a value"],
+  [["-u", ""], "Option --user needs a value"],
+  [["--put"], "Option --put needs a value"],
   [["-p"], "Option --port needs a value"],
   [["-vp"], "Option --port needs a value"],
   [["-p="], "Option --port needs a value"],
-  [["-p", "--", "5000"], "Option --port needs a value"],
+  [["--serve", "--fault"], "Option --fault needs a value"],
+  [["-p", "1", "--port", "2"], "Option --port is given 2 times"],
+  [["-v", "--verbose"], "Option --verbose is given 2 times"],
+  [["--verbose=no"], "Option --verbose takes no value"],
+  [["-v=no"], "Option --verbose takes no value"],
+  [["-v="], "Option --verbose takes no value"],
+
   [[""], 'Unexpected argument ""'],
+  [["-uAda", "Bob"], 'Unexpected argument "Bob"'],
   [["--verbose", "true"], 'Unexpected argument "true"'],
   [["--key", "false"], 'Unexpected argument "false"'],
   [["Ada"], 'Unexpected argument "Ada"'],
+  [["Ada", "--prot"], 'Unexpected argument "Ada"'], // the first mistake
   [["--key", KEY], `Unexpected argument "${KEY.slice(0, 77)}..."`],
+  [["x".repeat(1000)], `Unexpected argument "${"x".repeat(77)}..."`],
   [["serve"], 'Unexpected argument "serve", did you mean --serve?'],
-  [["toString"], 'Unexpected argument "toString"; see'],
+  [["toString"], 'Unexpected argument "toString"'],
   [["-"], 'Unexpected argument "-"'],
   [["--", "--help"], 'Unexpected argument "--help"'],
-  [["--port", "0"], 'Cannot use --port "0": it must be 1 to 65535'],
-  [["--port", "70000"], 'Cannot use --port "70000": it must be 1 to 65535'],
-  [["--port", "65536"], 'Cannot use --port "65536": it must be 1 to 65535'],
-  [["--serve", "--port", "65536"], 'Cannot use --port "65536": it must be 0 to 65535'],
-  [["--port", "abc"], 'Cannot use --port "abc": it must be 1 to 65535'],
-  [["--port", "1e3"], 'Cannot use --port "1e3": it must be'],
-  [["--port=-1"], 'Cannot use --port "-1": it must be'],
-  [["--timeout", "0"], 'Cannot use --timeout "0": it must be a number of seconds, above 0'],
-  [["--timeout", "1s"], 'Cannot use --timeout "1s": it must be a number of seconds'],
+
+  [["--port", "0"], `${PORT} "0"`],
+  [["--port", "70000"], `${PORT} "70000"`],
+  [["--port", "65536"], `${PORT} "65536"`],
+  [["--serve", "--port", "65536"], '--port must be a number from 0 to 65535, not "65536"'],
+  [["--port", "abc"], `${PORT} "abc"`],
+  [["--port", "1e3"], `${PORT} "1e3"`],
+  [["--port=-1"], `${PORT} "-1"`],
+  [["-p50\n00"], `${PORT} "50\\n00"`],
+  [["-p", "5000\n"], `${PORT} "5000\\n"`],
+  [["-p", "1".repeat(1000)], `${PORT} "${"1".repeat(77)}..."`],
+
+  [["--timeout", "0"], `${TIMEOUT} "0"`],
+  [["--timeout", "1s"], `${TIMEOUT} "1s"`],
+  [["-t", "1\n"], `${TIMEOUT} "1\\n"`],
+  [["--timeout", "2147484"], `${TIMEOUT} "2147484"`],
+  [["--timeout", "2147483.6475"], `${TIMEOUT} "2147483.6475"`],
+  [["-t", `.${"0".repeat(400)}1`], `${TIMEOUT} ".${"0".repeat(76)}..."`],
+  [["-t", "."], `${TIMEOUT} "."`],
+  [["-t", "1..2"], `${TIMEOUT} "1..2"`],
+  [["-t", "0x10"], `${TIMEOUT} "0x10"`],
+  [["-t", "1e3"], `${TIMEOUT} "1e3"`],
+  [["-t", "Infinity"], `${TIMEOUT} "Infinity"`],
+  [["-t", `${"1".repeat(200_000)}x`], `${TIMEOUT} "${"1".repeat(77)}..."`],
+
+  [["--user", ".."], `--user ${STRING} ".."`],
+  [["--user", "\ud800"], '--user must be a string without lone surrogates, not "\\ud800"'],
+  [["--put", ".."], `--put ${STRING} ".."`],
+  [["--offline", "--put", "."], `--put ${STRING} "."`],
+
+  [["--host", "a b"], `${HOST} "a b"`],
+  [["--host", "http://a"], `${HOST} "http://a": write --host a`],
+  [["--host", "HTTPS://a.b:80/c"], `${HOST} "HTTPS://a.b:80/c": write --host a.b --port 80`],
   [
-    ["--timeout", "2147484"],
-    'Cannot use --timeout "2147484": it must be a number of seconds, above 0 and at most 2147483.647',
+    ["--host", "127.0.0.1:5000"],
+    `${HOST} "127.0.0.1:5000": write --host 127.0.0.1 --port 5000`,
   ],
+  [["--host", "[::1]:5000"], `${HOST} "[::1]:5000": write --host ::1 --port 5000`],
   [
-    ["--timeout", "2147483.6475"],
-    'Cannot use --timeout "2147483.6475": it must be a number of seconds',
+    ["--host", "[::ffff:1.2.3.4]:5000"],
+    `${HOST} "[::ffff:1.2.3.4]:5000": write --host ::ffff:1.2.3.4 --port 5000`,
   ],
-  [["-t", `.${"0".repeat(400)}1`], 'Cannot use --timeout ".00'],
-  [["-t", "."], 'Cannot use --timeout "."'],
-  [["-t", "1..2"], 'Cannot use --timeout "1..2"'],
-  [["-t", "0x10"], 'Cannot use --timeout "0x10"'],
-  [["-t", "1e3"], 'Cannot use --timeout "1e3"'],
-  [["-t", "Infinity"], 'Cannot use --timeout "Infinity"'],
-  [["--user", ".."], 'Cannot use --user "..": it must be other than'],
-  [["--user", "\ud800"], 'Cannot use --user "\\ud800": it must be without lone surrogates'],
-  [["--host", "a b"], 'Cannot use --host "a b": it must be a host name or an IP address'],
-  [["--host", "http://a"], 'Cannot use --host "http://a": write --host a;'],
+  [["--host", "a:0"], `${HOST} "a:0"`],
+  [["--host", "a:65536"], `${HOST} "a:65536"`],
+  [["--host", "a:65535"], `${HOST} "a:65535": write --host a --port 65535`],
+  [["--host", "[...]:5000"], `${HOST} "[...]:5000"`],
   [
-    ["--host", "HTTPS://a.b:80/c"],
-    'Cannot use --host "HTTPS://a.b:80/c": write --host a.b --port 80;',
+    ["--host", `${"x".repeat(100)}/`],
+    `${HOST} "${"x".repeat(77)}...": write --host ${"x".repeat(100)}`,
   ],
-  [["--host", "127.0.0.1:5000"], '"127.0.0.1:5000": write --host 127.0.0.1 --port 5000;'],
-  [["--host", "[::1]:5000"], '"[::1]:5000": write --host ::1 --port 5000;'],
-  [["--host", "[::ffff:1.2.3.4]:5000"], "write --host ::ffff:1.2.3.4 --port 5000;"],
-  [["--host", "a:0"], 'Cannot use --host "a:0": it must be a host name'],
-  [["--host", "a:65536"], 'Cannot use --host "a:65536": it must be a host name'],
-  [["--host", "a:65535"], 'Cannot use --host "a:65535": write --host a --port 65535;'],
-  [["--host", "[...]:5000"], 'Cannot use --host "[...]:5000": it must be a host name'],
-  [["--host", `${"x".repeat(1000)}/`], `Cannot use --host "${"x".repeat(77)}...": write`],
-  [["--host", "localhost:"], '"localhost:": write --host localhost;'],
-  [["--host", "localhost/"], '"localhost/": write --host localhost;'],
-  [["--host", "http://a b"], 'Cannot use --host "http://a b": it must be a host name'],
-  [["--host", "a:b"], 'Cannot use --host "a:b": it must be a host name'],
-  [["--host", ":5000"], 'Cannot use --host ":5000": it must be a host name'],
-  [["--put", ".."], 'Cannot use --put "..": it must be other than'],
-  [["--offline", "--put", "."], 'Cannot use --put ".": it must be other than'],
+  [["--host", "localhost:"], `${HOST} "localhost:": write --host localhost`],
+  [["--host", "localhost/"], `${HOST} "localhost/": write --host localhost`],
+  [["--host", "http://a b"], `${HOST} "http://a b"`],
+  [["--host", "a:b"], `${HOST} "a:b"`],
+  [["--host", ":5000"], `${HOST} ":5000"`],
+
   [["--fault", "drip"], "Option --fault needs --serve"],
   [["--fault", "drip", "--demo"], "Option --fault needs --serve"],
   [["--serve", "--fault", "dirp"], 'Unknown fault "dirp", did you mean drip?'],
   [["--serve", "--fault", "DRIP"], 'Unknown fault "DRIP", did you mean drip?'],
   [["--serve", "--fault", "status404"], 'Unknown fault "status404", did you mean status-404?'],
   [["--serve", "--fault", "lits"], 'Unknown fault "lits", did you mean list?'],
-  [["--serve", "--fault", "404"], 'Unknown fault "404", did you mean status-404?'],
-  [["--serve", "--fault", "xyz"], 'Unknown fault "xyz", --fault list tells which there are'],
-  [["--serve", "--fault", "toString"], 'Unknown fault "toString", --fault list tells'],
-  [["--serve", "--fault"], "Option --fault needs a value"],
+  [["--serve", "--fault", "404"], `Unknown fault "404", ${NO_FAULT}`],
+  [["--serve", "--fault", "xyz"], `Unknown fault "xyz", ${NO_FAULT}`],
+  [["--serve", "--fault", "toString"], `Unknown fault "toString", ${NO_FAULT}`],
+  [["--serve", "--fault", "x".repeat(1000)], `Unknown fault "${"x".repeat(77)}...", ${NO_FAULT}`],
 ];
 
-Deno.test("main() refuses what it does not understand, in one line", async () => {
+Deno.test("main() refuses a wrong command line in one line", async () => {
   for (const [args, message] of USAGE) {
+    const stderr = `key_client: ${message}; see --help\n`;
+    assertEquals(await run(args), { exit: 2, stdout: "", stderr });
+  }
+});
+
+/** Wrong command lines, and whether the message is JSON. */
+const JSON_USAGE: [args: string[], isJson: boolean][] = [
+  [["--json", "--prot"], true],
+  [["--prot", "--json"], true],
+  [["Ada", "--json", "--prot"], true],
+  [["--json", "--json"], true],
+  [["--json", "-t"], true],
+  [["--port", "x", "--json"], true],
+  [["--json", "--user", ".."], true],
+  [["--put", "--json"], false], // in the place of KEY
+  [["--put", "--json", "--prot"], false],
+  [["--put=--json", "--prot"], false],
+  [["--json=", "--prot"], false],
+  [["--prot", "--", "--json"], false],
+];
+
+Deno.test("main() knows --json, --serve and --drill even if another flag is wrong", async () => {
+  for (const [args, isJson] of JSON_USAGE) {
     const { exit, stdout, stderr } = await run(args);
-    assertEquals({ exit, stdout }, { exit: 2, stdout: "" }, args.join(" "));
-    assertMatch(stderr, /^key_client: [^\n]*; see --help\n$/);
-    assertStringIncludes(stderr, message);
+    assertEquals(exit, 2, args.join(" "));
+    assertEquals([stdout !== "", stderr === ""], [isJson, isJson], args.join(" "));
+    if (isJson) assertEquals(JSON.parse(stdout).error.code, "usage");
+  }
+  for (const mode of ["--serve", "--drill"]) {
+    const message = 'Unknown option "--prot", did you mean --port?';
+    assertEquals(await run(["--prot", "--json", mode]), {
+      exit: 2,
+      stdout: `${JSON.stringify({ event: "error", message })}\n`,
+      stderr: `key_client: ${message}; see --help\n`,
+    });
+    const { exit, stdout } = await run(["--json", "--prot", "--put", mode]);
+    assertEquals([exit, JSON.parse(stdout).error.message], [2, message]);
   }
 });
 
@@ -164,11 +221,11 @@ const VALUES: Record<string, string> = {
   "--fault": "drip",
 };
 
-Deno.test("main() refuses what contradicts each other, in either order", async () => {
+Deno.test("main() refuses flags that contradict each other, in either order", async () => {
   for (const [flag, others] of Object.entries(CONTRADICTIONS)) {
     for (const other of others) {
       const [one, two] = [flag.split(" "), [other, VALUES[other] ?? []].flat()];
-      const message = `Options ${flag} and ${other} contradict each other`;
+      const message = `${flag} cannot be combined with ${other}`;
       for (const args of [[...one, ...two], [...two, ...one]]) {
         const { exit, stdout, stderr } = await run(args);
         assertEquals(exit, 2, args.join(" "));

@@ -84,12 +84,6 @@ Deno.test("main() --serve says why it cannot listen", async () => {
   const { event, message } = JSON.parse(stdout);
   assertEquals(event, "error");
   assertMatch(message, /^Cannot listen on 127\.0\.0\.1:\d+: the port is in use/);
-  for (const mode of ["--serve", "--drill"]) {
-    const wrong = await run([mode, "--json", "--prot"]);
-    const error = { event: "error", message: 'Unknown option "--prot", did you mean --port?' };
-    assertEquals([wrong.exit, JSON.parse(wrong.stdout)], [2, error]);
-    assertEquals(wrong.stderr, `key_client: ${error.message}; see --help\n`);
-  }
   const other = await run(["--serve", "--host", "192.0.2.1"]); // of the documentation (RFC 5737)
   assertMatch(
     other.stderr,

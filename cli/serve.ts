@@ -6,15 +6,15 @@
 
 import { FAULTS, type KeyServerEvent, startKeyServer } from "../practice/server.ts";
 import { eventLine, Log, logger } from "./event_log.ts";
+import { checkFault } from "./faults.ts";
 import type { Flags } from "./flags.ts";
 import { listen, onInterrupt } from "./listening.ts";
 import { authority, jsonLine, type MainIo, outputFailure } from "./output.ts";
 import { UserTable } from "./user_table.ts";
 
-export async function serve(
-  { host, port, fault, json, verbose }: Flags,
-  io: MainIo,
-): Promise<number> {
+export async function serve(flags: Flags, io: MainIo): Promise<number> {
+  const { host, port, json, verbose } = flags;
+  const fault = checkFault(flags.fault);
   const interrupts = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
   let exit = 130;
   const out = new Log(io.stdout, (count) => jsonLine({ event: "lost", count }), (error) => {
