@@ -5,11 +5,12 @@
  */
 
 import { type DrillCause, type DrillResult, startDrill } from "../practice/drill.ts";
-import { type Fault, type FaultName, FAULTS } from "../practice/server.ts";
-import { Log, logger } from "./event_log.ts";
+import { type Fault, type FaultName, FAULTS, type KeyServerEvent } from "../practice/server.ts";
+import { EventLog } from "./event_log.ts";
 import type { Flags } from "./flags.ts";
 import { listen, onInterrupt } from "./listening.ts";
-import { authority, complain, jsonLine, type MainIo, print } from "./output.ts";
+import { authority, complain, jsonLine, type MainIo, painter, print } from "./output.ts";
+import { QueuedOutput } from "./queued_output.ts";
 
 /** Breaks a text into lines that fit a terminal, indented. */
 function wrap(text: string): string {
@@ -25,7 +26,8 @@ function wrap(text: string): string {
 /** A verdict as one JSON object on a line, as check50 has it. */
 function resultLine({ fault, passed, cause, events }: DrillResult, about: Fault): string {
   const lines: string[] = [];
-  events.forEach(logger({ isColored: false, print: (text) => lines.push(text) }, false));
+  const eventLog = new EventLog((text) => lines.push(text), (_, text) => text, false);
+  for (const event of events) eventLog.add(event);
   const description = `${about.description}: a good client ${about.good}`;
   const log = lines.join("").trimEnd().split("\n");
   return jsonLine({ name: fault, description, passed, log, cause });
@@ -34,9 +36,8 @@ function resultLine({ fault, passed, cause, events }: DrillResult, about: Fault)
 export async function drill({ host, port, json, verbose }: Flags, io: MainIo): Promise<number> {
   const isTerminal = io.stdout.isTerminal();
   const isLive = isTerminal && !json && !verbose; // else something may come in between
-  const [bad, good] = isTerminal && !Deno.noColor
-    ? ["\x1b[31m✘\x1b[0m", "\x1b[32m✔\x1b[0m"]
-    : ["✘", "✔"];
+  const paint = painter(io.stdout);
+  const [bad, good] = [paint(31, "✘"), paint(32, "✔")];
   const stop = () => void drill?.stop();
   let failure: unknown; // of standard output: then nobody wants to know the rest
   const put = (text: string) => {
@@ -81,8 +82,9 @@ export async function drill({ host, port, json, verbose }: Flags, io: MainIo): P
     put(text);
     if (isLate) onWaiting(names[count]);
   };
-  const log = new Log(io.stderr, (count) => `(${count} entries were not read in time)\n`);
-  const onEvent = verbose ? logger(log, true) : undefined;
+  const log = new QueuedOutput(io.stderr, (count) => `(${count} entries were not read in time)\n`);
+  const eventLog = new EventLog((text) => log.print(text), painter(io.stderr), true);
+  const onEvent = verbose ? (event: KeyServerEvent) => eventLog.add(event) : undefined;
   const start = () => startDrill({ hostname: host, port, onWaiting, onBegun, onResult, onEvent });
   const drill = listen(start, { host, port, json }, io);
   if (!drill) return 2;

@@ -1,165 +1,116 @@
 /**
- * The events of the practice server, as lines for people and as JSON.
+ * The events of the practice server, as a log for people and as JSON.
  *
  * @module
  */
 
-import type { Remark } from "../practice/rules.ts";
-import type { KeyServerEvent } from "../practice/server.ts";
-import { requestLine, visible } from "../practice/text.ts";
-import { authority, cut, jsonLine, type OutputStream } from "./output.ts";
+import type { AnswerEvent, KeyServerEvent, Remark, RemarkEvent } from "../practice/server.ts";
+import { cut, decodeLatin1, requestLine, visible } from "../practice/text.ts";
+import { authority, jsonLine, type Paint } from "./output.ts";
 
-const ENCODER = new TextEncoder();
 const MAX_SHOWN_BODY = 4096; // bytes
-const MAX_WAITING = 4_194_304; // characters of a log that is not read as fast as it is written
+const MAX_EXCERPT = 100; // characters
 const LF = 0x0a;
 
-/** Writes without ever waiting for who reads: what is too much is dropped, and counted. */
-export class Log {
-  readonly isColored: boolean;
-  #stream: OutputStream;
-  #formatLost: (count: number) => string;
-  #waiting: string[] = [];
-  #size = 0; // characters waiting
-  #lost = 0; // prints dropped since the last one that was not
-  #isGone = false; // nobody reads it any more
-  #writing: Promise<void> | undefined = undefined;
-  #onFailure?: (error: unknown) => void;
+/** A line for each request, followed by its remarks; if it is verbose, the wire too. */
+export class EventLog {
+  readonly #print: (text: string) => void;
+  readonly #paint: Paint;
+  readonly #isVerbose: boolean;
+  readonly #requests = new Map<number, Request>(); // by connection: not answered yet
+  #heading = ""; // of the last remark that belongs to no answer
 
-  constructor(
-    stream: OutputStream,
-    formatLost: (count: number) => string,
-    onFailure?: (error: unknown) => void,
-  ) {
-    this.#stream = stream;
-    this.#formatLost = formatLost;
-    this.#onFailure = onFailure;
-    this.isColored = stream.isTerminal() && !Deno.noColor;
+  constructor(print: (text: string) => void, paint: Paint, isVerbose: boolean) {
+    this.#print = print;
+    this.#paint = paint;
+    this.#isVerbose = isVerbose;
   }
 
-  print(text: string): void {
-    if (this.#size > MAX_WAITING) this.#lost++;
-    else this.#add(text);
+  add(event: KeyServerEvent): void {
+    const text = event.type === "remark" ? this.#formatRemark(event) : this.#format(event);
+    if (text === "") return;
+    if (event.type !== "remark") this.#heading = "";
+    this.#print(text);
   }
 
-  /** Prints something last, whatever is waiting, and gives it a moment. */
-  async end(text: string): Promise<void> {
-    this.#add(text);
-    const moment = Promise.withResolvers<void>();
-    const timer = setTimeout(moment.resolve, 200);
-    await Promise.race([this.#writing, moment.promise]);
-    clearTimeout(timer);
-  }
-
-  #add(text: string): void {
-    if (this.#isGone) return;
-    if (this.#lost > 0) this.#waiting.push(this.#formatLost(this.#lost));
-    this.#lost = 0;
-    this.#waiting.push(text);
-    this.#size += text.length;
-    this.#writing ??= this.#write();
-  }
-
-  async #write(): Promise<void> {
-    try {
-      while (this.#waiting.length > 0) {
-        const bytes = ENCODER.encode(this.#waiting.join(""));
-        this.#waiting = [];
-        this.#size = 0;
-        for (let sent = 0; sent < bytes.length;) {
-          const rest = bytes.subarray(sent);
-          sent += await (this.#stream.write?.(rest) ?? this.#stream.writeSync(rest));
-        }
-      }
-    } catch (error) {
-      this.#isGone = true;
-      this.#onFailure?.(error);
-    }
-    this.#writing = undefined;
-  }
-}
-
-/** Shows what happens: a line for each request, and what there is to say about it. */
-export function logger(
-  log: Pick<Log, "isColored" | "print">,
-  isVerbose: boolean,
-): (event: KeyServerEvent) => void {
-  const paint = (code: number, text: string) =>
-    log.isColored ? `\x1b[${code}m${text}\x1b[0m` : text;
-  const requests = new Map<number, { reads: number; remarks: Remark[] }>(); // being answered
-  let heading = ""; // the last one, of what is about no answer
-
-  const head = ({ time, peer }: KeyServerEvent) =>
-    `${new Date(time).toTimeString().slice(0, 8)} ${authority(peer.hostname, peer.port)}  `;
-  const remarkLines = ({ severity, message, start, end }: Remark, bytes: Uint8Array) => {
-    const color = { error: 31, warning: 33, note: 36 }[severity];
-    const lines = severity === "note" ? [] : excerpt(bytes, start, end, isVerbose);
-    const caret = lines.pop();
-    return `  ${paint(color, severity)}: ${message}\n` +
-      lines.map((line) => `    ${line}\n`).join("") +
-      (caret === undefined ? "" : `    ${paint(color, caret)}\n`);
-  };
-  return (event) => {
-    let text = "";
+  #format(event: Exclude<KeyServerEvent, RemarkEvent>): string {
     switch (event.type) {
       case "connected":
-        if (isVerbose) text = `${head(event)}connected\n`;
-        break;
+        return this.#isVerbose ? `${start(event)}connected\n` : "";
       case "request":
-        requests.set(event.connection, { reads: event.reads, remarks: [] });
-        break;
-      case "remark": {
-        const request = requests.get(event.connection);
-        if (request) {
-          request.remarks.push(event.remark);
-          break;
-        }
-        const line = requestLine(event.bytes);
-        const isUnfinished = event.remark.severity === "error"; // which comes before its warnings
-        if (heading !== `${event.connection} ${line}`) {
-          heading = `${event.connection} ${line}`;
-          text = `${head(event)}${line}${isUnfinished ? "  unfinished" : ""}\n`;
-          if (isVerbose && isUnfinished) text += wireLines(">", event.bytes);
-        }
-        log.print(text + remarkLines(event.remark, event.bytes));
-        return;
-      }
-      case "answer": {
-        const { status, request, bytes } = event;
-        if (status === 100) { // the answer itself is still to come
-          if (isVerbose) {
-            text = `${head(event)}${requestLine(request)}\n${wireLines("<", bytes)}`;
-          }
-          break;
-        }
-        const outcome = status === 0 ? "no answer" : `${status}`;
-        const fault = event.fault ? ` (${event.fault})` : "";
-        const color = status < 400 && status > 0 ? 32 : 31;
-        text = `${head(event)}${requestLine(request)}  ${paint(color, outcome)}${fault}\n`;
-        const { reads, remarks } = requests.get(event.connection) ?? { reads: 0, remarks: [] };
-        if (isVerbose) {
-          const pieces = reads === 1 ? "in one read" : `in ${reads} reads`;
-          text += `${wireLines(">", request)}   (${request.length} bytes, ${pieces})\n`;
-        }
-        if (event.error && remarks.every(({ severity }) => severity !== "error")) {
-          text += `  ${paint(31, "error")}: ${event.error.message}\n`; // said before, of the unfinished request
-        }
-        for (const remark of remarks) text += remarkLines(remark, request);
-        if (isVerbose && bytes.length > 0) text += wireLines("<", bytes);
-        requests.delete(event.connection);
-        break;
-      }
+        this.#requests.set(event.connection, { reads: event.reads, remarks: [] });
+        return "";
+      case "answer":
+        return event.status === 100 ? this.#formatContinue(event) : this.#formatAnswer(event);
       case "closed":
-        requests.delete(event.connection);
-        if (isVerbose) text = `${head(event)}closed by the ${event.by}\n`;
+        this.#requests.delete(event.connection);
+        return this.#isVerbose ? `${start(event)}closed by the ${event.by}\n` : "";
     }
-    if (text === "") return;
-    heading = "";
-    log.print(text);
-  };
+  }
+
+  /** Keeps the remark for the answer. If no request is waiting for one, formats it now. */
+  #formatRemark(event: RemarkEvent): string {
+    const { connection, remark, bytes } = event;
+    const request = this.#requests.get(connection);
+    if (request) {
+      request.remarks.push(remark);
+      return "";
+    }
+    const line = requestLine(bytes);
+    const lines = this.#remarkLines(remark, bytes);
+    if (this.#heading === `${connection} ${line}`) return lines;
+    this.#heading = `${connection} ${line}`;
+    const isUnfinished = remark.severity === "error"; // the error comes before the warnings
+    const wire = this.#isVerbose && isUnfinished ? wireLines(">", bytes) : "";
+    return `${start(event)}${line}${isUnfinished ? "  unfinished" : ""}\n${wire}${lines}`;
+  }
+
+  #formatContinue(event: AnswerEvent): string {
+    if (!this.#isVerbose) return "";
+    return `${start(event)}${requestLine(event.request)}\n${wireLines("<", event.bytes)}`;
+  }
+
+  #formatAnswer(event: AnswerEvent): string {
+    const { connection, status, request, bytes, error } = event;
+    const { reads, remarks } = this.#requests.get(connection) ?? { reads: 0, remarks: [] };
+    this.#requests.delete(connection);
+    const outcome = status === 0 ? "no answer" : `${status}`;
+    const fault = event.fault ? ` (${event.fault})` : "";
+    const color = status < 400 && status > 0 ? 32 : 31;
+    let text = `${start(event)}${requestLine(request)}  ${this.#paint(color, outcome)}${fault}\n`;
+    if (this.#isVerbose) {
+      const pieces = reads === 1 ? "in one read" : `in ${reads} reads`;
+      text += `${wireLines(">", request)}   (${request.length} bytes, ${pieces})\n`;
+    }
+    if (error && remarks.every(({ severity }) => severity !== "error")) {
+      // The log has it in full already, from when the request was unfinished.
+      text += `  ${this.#paint(31, "error")}: ${error.message}\n`;
+    }
+    for (const remark of remarks) text += this.#remarkLines(remark, request);
+    return this.#isVerbose ? `${text}${wireLines("<", bytes)}` : text;
+  }
+
+  #remarkLines({ severity, message, start, end }: Remark, bytes: Uint8Array): string {
+    const color = { error: 31, warning: 33, note: 36 }[severity];
+    const lines = severity === "note" ? [] : excerpt(bytes, start, end, this.#isVerbose);
+    const caret = lines.pop();
+    return `  ${this.#paint(color, severity)}: ${message}\n` +
+      lines.map((line) => `    ${line}\n`).join("") +
+      (caret === undefined ? "" : `    ${this.#paint(color, caret)}\n`);
+  }
 }
 
-/** The line of a request that a remark is about, and carets under what it is about. */
+interface Request {
+  reads: number;
+  remarks: Remark[];
+}
+
+/** Returns how each line of an event starts: the time and the client. */
+function start({ time, peer }: KeyServerEvent): string {
+  return `${new Date(time).toTimeString().slice(0, 8)} ${authority(peer.hostname, peer.port)}  `;
+}
+
+/** Returns the line of the request that a remark is about, and carets under the part it means. */
 function excerpt(request: Uint8Array, start: number, end: number, isVerbose: boolean): string[] {
   const lineStart = start === 0 ? 0 : request.lastIndexOf(LF, start - 1) + 1;
   const lineEnd = request.indexOf(LF, start) + 1 || request.length;
@@ -171,27 +122,24 @@ function excerpt(request: Uint8Array, start: number, end: number, isVerbose: boo
   const from = Math.max(0, before.length - 60); // a long line is cut on both sides
   const shown = (from > 0 ? "..." : "") + line.join("").slice(from);
   const indent = before.length - from + (from > 0 ? 3 : 0);
-  return [
-    cut(shown, 100),
-    " ".repeat(indent) + "^".repeat(Math.min(Math.max(1, marked.length), 100 - indent)),
-  ];
+  const width = Math.min(Math.max(1, marked.length), MAX_EXCERPT - indent);
+  return [cut(shown, MAX_EXCERPT), " ".repeat(indent) + "^".repeat(width)];
 }
 
-/** The wire, a line each, with its line ends. */
+/** Formats the bytes on the wire, each line with its line ending. */
 function wireLines(arrow: string, bytes: Uint8Array): string {
   const more = bytes.length - MAX_SHOWN_BODY;
+  const shown = bytes.subarray(0, MAX_SHOWN_BODY);
   let text = "";
-  for (let at = 0; at < bytes.length && at < MAX_SHOWN_BODY;) {
-    const end = bytes.indexOf(LF, at) + 1 || bytes.length;
-    text += `   ${arrow} ${
-      visible(bytes.subarray(at, Math.min(end, MAX_SHOWN_BODY)), true).join("")
-    }\n`;
+  for (let at = 0; at < shown.length;) {
+    const end = shown.indexOf(LF, at) + 1 || shown.length;
+    text += `   ${arrow} ${visible(shown.subarray(at, end), true).join("")}\n`;
     at = end;
   }
   return more > 0 ? `${text}   (${more} more bytes)\n` : text;
 }
 
-/** An event as one JSON object on a line; bytes become characters, as ISO 8859-1 has it. */
+/** Formats an event as a line of JSON. Bytes become characters, as in ISO 8859-1. */
 export function eventLine(event: KeyServerEvent): string {
   const { type, connection, peer, time } = event;
   const common = {
@@ -203,22 +151,19 @@ export function eventLine(event: KeyServerEvent): string {
   switch (event.type) {
     case "request": {
       const { method, userId, reads, bytes } = event;
-      return jsonLine({ ...common, method, user: userId ?? null, reads, wire: latin1(bytes) });
+      const wire = decodeLatin1(bytes);
+      return jsonLine({ ...common, method, user: userId ?? null, reads, wire });
     }
     case "remark":
       return jsonLine({ ...common, ...event.remark });
     case "answer": {
       const { method, userId, status, message, bytes } = event;
       const about = { user: userId ?? null, status, message, fault: event.fault ?? null };
-      return jsonLine({ ...common, method, ...about, wire: latin1(bytes) });
+      return jsonLine({ ...common, method, ...about, wire: decodeLatin1(bytes) });
     }
     case "closed":
       return jsonLine({ ...common, by: event.by });
     default:
       return jsonLine(common);
   }
-}
-
-function latin1(bytes: Uint8Array): string {
-  return Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
 }

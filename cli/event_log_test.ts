@@ -41,9 +41,9 @@ TIME PEER  KEY /user/B%0Aob/ HTTP/1.1  200
     KEY /user/B%0Aob/ HTTP/1.1\\n
                               ^^
 
-user  address    asked  verified  errors  last remark
-Ada   127.0.0.1      1         1       4  this path takes \`KEY\`, and \`GET\` is what a browser or a l...
-B?ob  127.0.0.1      1         0       0  this line ends in LF (\`\\n\`) alone
+user   address    asked  verified  errors  last remark
+Ada    127.0.0.1      1         1       4  this path takes \`KEY\`, and \`GET\` is what a browser or a l...
+B\\nob  127.0.0.1      1         0       0  this line ends in LF (\`\\n\`) alone
 `,
   );
 });

@@ -2,40 +2,58 @@ import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { startKeyServer } from "../practice/server.ts";
 import { main } from "../main.ts";
 import { KEY } from "../testing/bytes.ts";
+import { jsonLine } from "./output.ts";
 import { answering, capture, CLOSED, failing, freePort, FULL, run } from "../testing/command.ts";
 
-Deno.test("main() makes control characters visible on a terminal only", async () => {
-  const hostile = "\x1b[31m\x9b2J\u202ered\x07\rx\tä\r\nnext";
+Deno.test("main() escapes control characters on a terminal only", async () => {
+  const hostile = "\x1b[31m\x9b2J\u202ered\x07\u200b\ufeff\u{e0041}\rx\tä\r\nnext";
   const body = new TextEncoder().encode(hostile);
-  const wire = `HTTP/1.1 400 x\r\nX: \xe9\r\nContent-Length: ${body.length}\r\n\r\n${hostile}`;
-  await using server = answering(wire);
+  const head = `HTTP/1.1 400 x\r\nX: \xe9\r\nContent-Length: ${body.length}\r\n\r\n`;
+  await using server = answering(`${head}${hostile}`);
   const args = ["-p", server.port, "--put", KEY];
   assertEquals((await run(args)).stdout, `${hostile}\n`);
-  const visible = "\\u{1b}[31m\\u{9b}2J\\u{202e}red\\u{7}\\u{d}x\tä\r\nnext\n";
+  const escaped = "\\u{1b}[31m\\u{9b}2J\\u{202e}red\\u{7}\\u{200b}\\u{feff}\\u{e0041}\\rx\tä";
   const { stdout } = await run(args, { terminal: true });
-  assertEquals(stdout, visible);
+  assertEquals(stdout, `${escaped}\r\nnext\n`);
   for (const mode of [["--key"], ["--put", KEY, "-v"]]) {
     const { stderr } = await run(["-p", server.port, ...mode], { terminal: true });
-    assertMatch(stderr, /\\u\{1b\}\[31m\\u\{9b\}2J\\u\{202e\}red\\u\{7\}(\\u\{d\}|\\r)x\tä/);
+    assertStringIncludes(stderr, escaped);
     // deno-lint-ignore no-control-regex
     const rest = stderr.replace(/\x1b\[\d+m|\r\n/g, "");
-    assertEquals(/(?![\t\n])\p{Cc}/u.exec(rest), null);
+    assertEquals(/(?![\t\n])[\p{Cc}\p{Cf}]/u.exec(rest), null);
   }
 });
 
-Deno.test("main() --json has no character that could move a terminal", async () => {
-  const odd = "\x00\x1b[2J\x7f\x80\x9b\x9f\u061c\u200e\u200f\u202a\u202e\u2066\u2069\u2028\u2029";
+Deno.test("main() escapes the same characters in a 404 as in a key that is none", async () => {
+  for (const status of [404, 200]) {
+    await using server = answering(`HTTP/1.1 ${status} x\r\n\r\nno\u200bkey`);
+    const { stderr } = await run(["-p", server.port], { terminal: true });
+    assertMatch(stderr, /no\\u\{?200b\}?key/);
+  }
+});
+
+Deno.test("main() --json contains no character that could move a terminal", async () => {
+  const odd = "\x00\x1b[2J\x7f\x80\x9b\x9f\xad\u061c\u200b\u200e\u202e\u2066\u2028\u2029\ufeff" +
+    "\u{1d173}\u{e0041}";
   await using server = answering(`HTTP/1.1 404 x\r\n\r\n${odd}\u{1f511}é`);
   for (const terminal of [false, true]) {
     const { stdout } = await run(["--json", "-p", server.port, "-u", odd], { terminal });
     const { message, user } = JSON.parse(stdout);
     assertEquals([message, user], [`${odd}\u{1f511}é`, odd]);
-    assertEquals(stdout.match(/[\p{Cc}\p{Bidi_Control}\p{Zl}\p{Zp}]/gu), ["\n"]);
+    assertEquals(stdout.match(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu), ["\n"]);
     assertStringIncludes(stdout, "\\u007f\\u0080\\u009b");
+    assertStringIncludes(stdout, "\\ufeff\\ud834\\udd73\\udb40\\udc41\u{1f511}é");
   }
 });
 
-Deno.test("main() ends with one line if standard output is full, and quietly if it is closed", async () => {
+Deno.test("jsonLine() leaves as they are what JSON.stringify() has escaped", () => {
+  assertEquals(
+    jsonLine({ "\x00\\u200b\u200b": "\n\ud800" }),
+    '{"\\u0000\\\\u200b\\u200b":"\\n\\ud800"}\n',
+  );
+});
+
+Deno.test("main() prints one line if stdout is full, and nothing if it is closed", async () => {
   await using server = startKeyServer({ port: 0 });
   const port = `${server.addr.port}`;
   const lines = [
@@ -58,7 +76,7 @@ Deno.test("main() ends with one line if standard output is full, and quietly if 
   assertEquals(await main(["--help"], { stdout: failing(FULL), stderr: failing(FULL) }), 1);
 });
 
-Deno.test("main() loses no result if standard error fails", async () => {
+Deno.test("main() keeps the result and the exit status if stderr fails", async () => {
   await using server = startKeyServer({ port: 0 });
   await using missing = answering("HTTP/1.1 404 x\r\n\r\nnobody");
   for (const error of [FULL, CLOSED]) {

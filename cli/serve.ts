@@ -5,11 +5,12 @@
  */
 
 import { FAULTS, type KeyServerEvent, startKeyServer } from "../practice/server.ts";
-import { eventLine, Log, logger } from "./event_log.ts";
+import { eventLine, EventLog } from "./event_log.ts";
 import { checkFault } from "./faults.ts";
 import type { Flags } from "./flags.ts";
 import { listen, onInterrupt } from "./listening.ts";
-import { authority, jsonLine, type MainIo, outputFailure } from "./output.ts";
+import { authority, jsonLine, type MainIo, outputFailure, painter } from "./output.ts";
+import { QueuedOutput } from "./queued_output.ts";
 import { UserTable } from "./user_table.ts";
 
 export async function serve(flags: Flags, io: MainIo): Promise<number> {
@@ -17,18 +18,25 @@ export async function serve(flags: Flags, io: MainIo): Promise<number> {
   const fault = checkFault(flags.fault);
   const interrupts = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
   let exit = 130;
-  const out = new Log(io.stdout, (count) => jsonLine({ event: "lost", count }), (error) => {
-    if (error instanceof Deno.errors.BrokenPipe) return; // nobody wants it any more
-    log.print(`key_client: ${outputFailure(error)}\n`);
-    exit = 1;
-  });
-  const log = new Log(io.stderr, (count) => `(${count} entries were not read in time)\n`);
+  const out = new QueuedOutput(
+    io.stdout,
+    (count) => jsonLine({ event: "lost", count }),
+    (error) => {
+      if (error instanceof Deno.errors.BrokenPipe) return; // nobody wants it any more
+      log.print(`key_client: ${outputFailure(error)}\n`);
+      exit = 1;
+    },
+  );
+  const log = new QueuedOutput(io.stderr, (count) => `(${count} entries were not read in time)\n`);
   const table = new UserTable();
-  const show = json && !verbose ? undefined : logger(log, verbose);
+  const paint = painter(io.stderr);
+  const eventLog = json && !verbose
+    ? undefined
+    : new EventLog((text) => log.print(text), paint, verbose);
   const onEvent = (event: KeyServerEvent) => {
     table.add(event);
     if (json) out.print(eventLine(event));
-    show?.(event);
+    eventLog?.add(event);
   };
   const start = () => startKeyServer({ hostname: host, port, fault, onEvent });
   const server = listen(start, { host, port, json }, io);
@@ -49,7 +57,7 @@ export async function serve(flags: Flags, io: MainIo): Promise<number> {
   await interrupted;
   await Promise.race([server.shutdown(), again]);
   if (json) await out.end(jsonLine({ event: "users", users: table.rows() }));
-  if (show) await log.end(table.format());
+  if (eventLog) await log.end(table.format());
   release(); // not before all is said
   return exit;
 }

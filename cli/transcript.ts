@@ -1,23 +1,22 @@
 /**
- * The conversation as the map has it, with the wire beneath.
+ * The conversation as in the exercise's map of four stages, with the bytes on the wire below.
  *
  * @module
  */
 
 import type { WireMessage } from "../key_client.ts";
-import { type MainIo, say, shown } from "./output.ts";
+import { type MainIo, painter, say, shown } from "./output.ts";
 
 const DECODER = new TextDecoder("utf-8", { ignoreBOM: true }); // keeps a BOM
 const MAX_SHOWN_BODY = 4096; // bytes
 
 /**
- * Shows messages as the map does, with the wire beneath: each line with its end, or in brief the
- * fields in one line, and a key cut short.
+ * Returns what shows each message: whole, with every line ending, or in brief, with the headers in
+ * one line and the key cut short. The time before the first message counts from now.
  */
 export function transcriber(io: MainIo, isWhole: boolean): (message: WireMessage) => void {
   const { stderr } = io;
-  const isColored = stderr.isTerminal() && !Deno.noColor;
-  const paint = (code: number, text: string) => isColored ? `\x1b[${code}m${text}\x1b[0m` : text;
+  const paint = painter(stderr);
   let last = performance.now();
   let stage = 0;
   return ({ direction, head, body, time }) => {
@@ -40,13 +39,13 @@ export function transcriber(io: MainIo, isWhole: boolean): (message: WireMessage
   };
 }
 
-/** A part of a message, a line each, with its line ends. */
+/** Splits a part of a message into lines, and shows their line endings. */
 function wire(bytes: Uint8Array): string[] {
   return (DECODER.decode(bytes).match(/[^\n]*\n|[^\n]+$/g) ?? [])
     .map((line) => line.replaceAll("\r", "\\r").replace("\n", "\\n"));
 }
 
-/** A message in three lines, for one screen: without most values, and with a key cut short. */
+/** Formats a message as at most three lines: without most values, and with the key cut short. */
 function brief(head: string, body: string): string[] {
   const [start, ...fields] = head.trimEnd().split("\r\n");
   const names = fields.map((field) => field.replace(/^(?!Host|Content-Length)(.*?:).*/, "$1 ..."));

@@ -1,42 +1,43 @@
 /**
- * What became of each user of the practice server.
+ * The users of the practice server, for the person who runs the exercise.
  *
  * @module
  */
 
-import { factOf, type Remark } from "../practice/rules.ts";
+import { factOf, type Remark } from "../practice/check.ts";
 import type { KeyServerEvent } from "../practice/server.ts";
-import { cut, escapeControls } from "./output.ts";
+import { cut, escapeControls } from "../practice/text.ts";
 
-const MAX_USERS = 10_000; // that the server's table knows
+const MAX_USERS = 10_000; // in memory
 const MAX_SHOWN_USERS = 200;
 
 interface UserRow {
-  /** `null` for requests that name nobody. */
+  /** `null` if the request names no user. */
   user: string | null;
   address: string;
   asked: number;
   verified: number;
   errors: number;
+  /** The last message. */
   remark: string | null;
 }
 
-/** What became of each user, for who runs the exercise. */
+/** Counts what each user did. */
 export class UserTable {
-  #rows = new Map<string, UserRow>();
-  #remarks = new Map<number, Remark>(); // of connections: the first one that is not yet answered
-  #users = new Map<number, string | null>(); // of connections: the last one
+  readonly #rows = new Map<string, UserRow>();
+  readonly #remarks = new Map<number, Remark>(); // by connection: the first without an answer
+  readonly #users = new Map<number, string | null>(); // by connection: the last one
 
   add(event: KeyServerEvent): void {
     const { connection, peer } = event;
     if (event.type === "remark" && event.remark.severity === "note") {
-      // Of one who has not come through it tells why.
+      // If the user has not verified a key, the note may say why.
       const row = this.#row(this.#users.get(connection) ?? null, peer.hostname);
       if (row.verified === 0) row.remark ??= event.remark.message;
     } else if (event.type === "remark") {
       if (!this.#remarks.has(connection)) this.#remarks.set(connection, event.remark);
     } else if (event.type === "request") {
-      this.#remarks.delete(connection); // it was unfinished when that was said
+      this.#remarks.delete(connection); // it was about the same request, still unfinished
       this.#users.set(connection, event.userId ?? null);
     } else if (event.type === "answer" && event.status !== 100) {
       const row = this.#row(event.userId ?? null, peer.hostname);
@@ -48,7 +49,7 @@ export class UserTable {
     } else if (event.type === "closed") {
       const remark = this.#remarks.get(connection);
       if (remark !== undefined) {
-        const isError = remark.severity === "error"; // of a request that was never answered
+        const isError = remark.severity === "error"; // about a request that was never answered
         const user = isError ? null : this.#users.get(connection) ?? null;
         const row = this.#row(user, peer.hostname);
         if (isError) row.errors++;
@@ -59,30 +60,19 @@ export class UserTable {
     }
   }
 
+  /** Returns all rows. The user seen last comes last. */
   rows(): UserRow[] {
     return [...this.#rows.values()];
   }
 
+  /** Formats the last rows as a table. */
   format(): string {
-    const head = ["user", "address", "asked", "verified", "errors", "last remark"];
-    const rows = this.rows().slice(-MAX_SHOWN_USERS).map((row) => [
-      cut(
-        row.user === null
-          ? "(unknown)"
-          : row.user === ""
-          ? "(empty)"
-          : escapeControls(row.user.replace(/[\t\r\n]/g, "?")),
-        24,
-      ),
-      row.address,
-      ...[row.asked, row.verified, row.errors].map(String),
-      cut(row.remark === null ? "" : factOf({ message: row.remark }), 60),
-    ]);
+    const rows = this.rows().slice(-MAX_SHOWN_USERS);
     if (rows.length === 0) return "\nkey_client: nobody came\n";
-    const widths = head.map((name, at) =>
-      Math.max(name.length, ...rows.map((row) => row[at].length))
-    );
-    const lines = [head, ...rows].map((row) =>
+    const head = ["user", "address", "asked", "verified", "errors", "last remark"];
+    const table = [head, ...rows.map(cells)];
+    const widths = head.map((_, at) => Math.max(...table.map((row) => row[at].length)));
+    const lines = table.map((row) =>
       row.map((cell, at) => at > 1 && at < 5 ? cell.padStart(widths[at]) : cell.padEnd(widths[at]))
         .join("  ").trimEnd()
     );
@@ -95,9 +85,15 @@ export class UserTable {
     const name = JSON.stringify([user, address]);
     const row = this.#rows.get(name) ??
       { user, address, asked: 0, verified: 0, errors: 0, remark: null };
-    this.#rows.delete(name); // who came last is last
+    this.#rows.delete(name); // so that it becomes the last one
     this.#rows.set(name, row);
     if (this.#rows.size > MAX_USERS) this.#rows.delete(this.#rows.keys().next().value!);
     return row;
   }
+}
+
+function cells({ user, address, asked, verified, errors, remark }: UserRow): string[] {
+  const name = user === null ? "(unknown)" : user === "" ? "(empty)" : escapeControls(user);
+  const fact = remark === null ? "" : factOf({ message: remark });
+  return [cut(name, 24), address, `${asked}`, `${verified}`, `${errors}`, cut(fact, 60)];
 }
