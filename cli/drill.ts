@@ -4,15 +4,156 @@
  * @module
  */
 
-import { type DrillCause, type DrillResult, startDrill } from "../practice/drill.ts";
-import { type Fault, type FaultName, FAULTS, type KeyServerEvent } from "../practice/server.ts";
+import {
+  type DrillCause,
+  type DrillOptions,
+  type DrillResult,
+  startDrill,
+} from "../practice/drill.ts";
+import { type FaultName, FAULTS } from "../practice/faults.ts";
+import type { KeyServerEvent } from "../practice/server.ts";
 import { EventLog } from "./event_log.ts";
 import type { Flags } from "./flags.ts";
 import { listen, onInterrupt } from "./listening.ts";
-import { authority, complain, jsonLine, type MainIo, painter, print } from "./output.ts";
+import {
+  authority,
+  complain,
+  jsonLine,
+  type MainIo,
+  type OutputStream,
+  type Paint,
+  painter,
+  print,
+} from "./output.ts";
 import { QueuedOutput } from "./queued_output.ts";
 
-/** Breaks a text into lines that fit a terminal, indented. */
+/** How long the drill waits, for tests. */
+export type DrillTimes = Pick<DrillOptions, "quiet" | "timeout" | "patience">;
+
+const NAMES = Object.keys(FAULTS) as FaultName[];
+
+/** Runs the drill until all rounds are over, or it is interrupted; returns the exit status. */
+export async function drill(flags: Flags, io: MainIo, times?: DrillTimes): Promise<number> {
+  const { host, port, json, verbose } = flags;
+  let failure: unknown; // of stdout
+  const put = (text: string) => {
+    try {
+      if (failure === undefined) print(io.stdout, text);
+    } catch (error) {
+      failure = error;
+      drill?.stop();
+      drill?.stop(); // at once, as nobody can read the rest
+    }
+  };
+  const report = json ? new JsonReport(put) : new TextReport(put, io.stdout, verbose);
+  const log = new QueuedOutput(
+    io.stderr,
+    (count) => `(${count} entries were not read in time)\n`,
+  );
+  const eventLog = new EventLog((text) => log.print(text), painter(io.stderr), true);
+  const start = () =>
+    startDrill({
+      ...times,
+      hostname: host,
+      port,
+      onWaiting: (fault) => report.waiting(fault),
+      onBegun: (fault) => report.begun(fault),
+      onResult: (result) => report.result(result),
+      onEvent: verbose ? (event: KeyServerEvent) => eventLog.add(event) : undefined,
+    });
+  const drill = listen(start, flags, io);
+  if (!drill) return 2;
+  const where = authority(drill.addr.hostname, drill.addr.port);
+  complain(io, `drill on ${where}: run your client ${NAMES.length} times, Ctrl-C ends it`);
+  const release = onInterrupt(io, () => drill.stop());
+  const results = await drill.finished;
+  report.end(results);
+  await log.end("");
+  release(); // until then, an interrupt must not end the process
+  if (failure !== undefined) throw failure;
+  const { failed, missing } = count(results);
+  return missing > 0 ? 130 : failed > 0 ? 1 : 0;
+}
+
+function count(results: DrillResult[]): { passed: number; failed: number; missing: number } {
+  const passed = results.filter((result) => result.passed).length;
+  return { passed, failed: results.length - passed, missing: NAMES.length - results.length };
+}
+
+/** What is printed about the rounds. */
+interface Report {
+  waiting(fault: FaultName): void;
+  begun(fault: FaultName): void;
+  /** Takes the result of a round. If a PUT came late, it replaces the one before. */
+  result(result: DrillResult): void;
+  end(results: DrillResult[]): void;
+}
+
+/** A line for each result, with help for a client that failed, and a table at the end. */
+class TextReport implements Report {
+  readonly #put: (text: string) => void;
+  readonly #paint: Paint;
+  readonly #isLive: boolean; // the line of the round under way changes
+  readonly #erase: string;
+  readonly #judged = new Set<FaultName>();
+  #cause: DrillCause | null = null; // the last one
+
+  constructor(put: (text: string) => void, stdout: OutputStream, isVerbose: boolean) {
+    this.#put = put;
+    this.#paint = painter(stdout);
+    this.#isLive = stdout.isTerminal() && !isVerbose; // else the log may come in between
+    this.#erase = this.#isLive ? "\r\x1b[K" : "";
+  }
+
+  waiting(fault: FaultName): void {
+    if (this.#isLive) this.#put(`? ${summary(fault)}`);
+  }
+
+  begun(fault: FaultName): void {
+    if (this.#isLive) this.#put(`${this.#erase}… ${summary(fault)}`);
+  }
+
+  result({ fault, passed, cause }: DrillResult): void {
+    const isLate = this.#judged.has(fault);
+    this.#judged.add(fault);
+    const late = isLate ? " (a PUT came late)" : "";
+    let text = `${this.#erase}${this.#mark(passed)} ${summary(fault)}${late}\n`;
+    for (const [name, part] of [["cause", "rationale"], ["cure", "help"]] as const) {
+      if (!cause) continue;
+      text += wrap(`${name}: ${cause[part] === this.#cause?.[part] ? "as above" : cause[part]}`);
+    }
+    this.#cause = cause ?? this.#cause;
+    this.#put(text);
+    if (isLate) this.waiting(NAMES[this.#judged.size]);
+  }
+
+  end(results: DrillResult[]): void {
+    const { passed, missing } = count(results);
+    const rows = results.map(({ fault, passed }) =>
+      `${this.#mark(passed)} ${fault.padEnd(11)} ${FAULTS[fault].good}\n`
+    );
+    let text = this.#erase;
+    if (rows.length > 0) text += `\n  ${"drill".padEnd(11)} a good client\n${rows.join("")}`;
+    text += `${passed} of ${NAMES.length} passed`;
+    text += `${missing > 0 ? `, ${missing} without a verdict` : ""}\n`;
+    const flaw = results.find((result) => !result.passed);
+    if (flaw) text += `to try a fault by itself: --serve --fault ${flaw.fault}\n`;
+    if (passed > 0) {
+      text += "not judged: whether your client showed what it heard, and no traceback\n";
+    }
+    this.#put(text);
+  }
+
+  #mark(passed: boolean): string {
+    return passed ? this.#paint(32, "✔") : this.#paint(31, "✘");
+  }
+}
+
+function summary(fault: FaultName): string {
+  return `${fault.padEnd(11)} ${FAULTS[fault].description}`;
+}
+
+/** Wraps text for a terminal of 80 columns, indented. */
 function wrap(text: string): string {
   const lines = [""];
   for (const word of text.split(" ")) {
@@ -23,99 +164,37 @@ function wrap(text: string): string {
   return lines.map((line) => `    ${line}\n`).join("");
 }
 
-/** A verdict as one JSON object on a line, as check50 has it. */
-function resultLine({ fault, passed, cause, events }: DrillResult, about: Fault): string {
+/** A JSON object for each result, as check50 has it, and one with the counts at the end. */
+class JsonReport implements Report {
+  readonly #put: (text: string) => void;
+  #pending?: DrillResult; // printed when the next round begins: a late PUT may replace it
+
+  constructor(put: (text: string) => void) {
+    this.#put = put;
+  }
+
+  waiting(): void {}
+
+  begun(): void {
+    if (this.#pending) this.#put(resultLine(this.#pending));
+    this.#pending = undefined;
+  }
+
+  result(result: DrillResult): void {
+    this.#pending = result;
+  }
+
+  end(results: DrillResult[]): void {
+    this.begun();
+    this.#put(jsonLine(count(results)));
+  }
+}
+
+function resultLine({ fault, passed, cause, events }: DrillResult): string {
   const lines: string[] = [];
   const eventLog = new EventLog((text) => lines.push(text), (_, text) => text, false);
   for (const event of events) eventLog.add(event);
-  const description = `${about.description}: a good client ${about.good}`;
+  const description = `${FAULTS[fault].description}: a good client ${FAULTS[fault].good}`;
   const log = lines.join("").trimEnd().split("\n");
   return jsonLine({ name: fault, description, passed, log, cause });
-}
-
-export async function drill({ host, port, json, verbose }: Flags, io: MainIo): Promise<number> {
-  const isTerminal = io.stdout.isTerminal();
-  const isLive = isTerminal && !json && !verbose; // else something may come in between
-  const paint = painter(io.stdout);
-  const [bad, good] = [paint(31, "✘"), paint(32, "✔")];
-  const stop = () => void drill?.stop();
-  let failure: unknown; // of standard output: then nobody wants to know the rest
-  const put = (text: string) => {
-    try {
-      if (failure === undefined) print(io.stdout, text);
-    } catch (error) {
-      failure = error;
-      stop();
-      stop();
-    }
-  };
-  const names = Object.keys(FAULTS) as FaultName[];
-  const line = (name: FaultName) => `${name.padEnd(11)} ${FAULTS[name].description}`;
-  const erase = isLive ? "\r\x1b[K" : "";
-  let count = 0;
-  let pending: DrillResult | undefined = undefined; // a late PUT may still change it
-  const printPending = () => {
-    if (pending) put(resultLine(pending, FAULTS[pending.fault]));
-    pending = undefined;
-  };
-  const onWaiting = (name: FaultName) => {
-    if (isLive) put(`? ${line(name)}`);
-  };
-  const onBegun = (name: FaultName) => {
-    printPending();
-    if (isLive) put(`${erase}… ${line(name)}`);
-  };
-  let last: DrillCause | null = null;
-  const onResult = (result: DrillResult) => {
-    if (json) return void (pending = result);
-    const { fault, passed, cause } = result;
-    const isLate = names.indexOf(fault) < count;
-    if (!isLate) count++;
-    let text = `${erase}${passed ? good : bad} ${line(fault)}`;
-    text += isLate ? " (a PUT came late)\n" : "\n";
-    for (const [name, part] of [["cause", "rationale"], ["cure", "help"]] as const) {
-      if (cause) {
-        text += wrap(`${name}: ${cause[part] === last?.[part] ? "as above" : cause[part]}`);
-      }
-    }
-    last = cause ?? last;
-    put(text);
-    if (isLate) onWaiting(names[count]);
-  };
-  const log = new QueuedOutput(io.stderr, (count) => `(${count} entries were not read in time)\n`);
-  const eventLog = new EventLog((text) => log.print(text), painter(io.stderr), true);
-  const onEvent = verbose ? (event: KeyServerEvent) => eventLog.add(event) : undefined;
-  const start = () => startDrill({ hostname: host, port, onWaiting, onBegun, onResult, onEvent });
-  const drill = listen(start, { host, port, json }, io);
-  if (!drill) return 2;
-  const { hostname, port: actualPort } = drill.addr;
-  const where = authority(hostname, actualPort);
-  const total = names.length;
-  complain(io, `drill on ${where}: run your client ${total} times, Ctrl-C ends it`);
-  const release = onInterrupt(io, stop);
-  const results = await drill.finished;
-  const passed = results.filter((result) => result.passed).length;
-  const failed = results.length - passed;
-  const missing = total - results.length;
-  if (json) {
-    printPending();
-    put(jsonLine({ passed, failed, missing }));
-  } else {
-    const rows = results.map(({ fault, passed }) =>
-      `${passed ? good : bad} ${fault.padEnd(11)} ${FAULTS[fault].good}\n`
-    );
-    let text = erase;
-    if (rows.length > 0) text += `\n  ${"drill".padEnd(11)} a good client\n${rows.join("")}`;
-    text += `${passed} of ${total} passed${missing > 0 ? `, ${missing} without a verdict` : ""}\n`;
-    const flaw = results.find((result) => !result.passed);
-    if (flaw) text += `to try a fault by itself: --serve --fault ${flaw.fault}\n`;
-    if (passed > 0) {
-      text += "not judged: whether your client showed what it heard, and no traceback\n";
-    }
-    put(text);
-  }
-  await log.end("");
-  release(); // not before all is said
-  if (failure !== undefined) throw failure;
-  return missing > 0 ? 130 : failed > 0 ? 1 : 0;
 }

@@ -1,5 +1,5 @@
 /**
- * What the practice server and the drill have in common: they listen until they are interrupted.
+ * What the practice server and the drill share: both listen until they are interrupted.
  *
  * @module
  */
@@ -7,7 +7,9 @@
 import type { Flags } from "./flags.ts";
 import { authority, complain, type MainIo, printError } from "./output.ts";
 
-/** Starts something that listens, or says why it cannot. */
+const DOUBLE_TIME = 200; // milliseconds
+
+/** Starts something that listens. If it cannot, says why and returns `undefined`. */
 export function listen<T>(
   start: () => T,
   { host, port, json }: Pick<Flags, "host" | "port" | "json">,
@@ -26,17 +28,21 @@ export function listen<T>(
       : String(error);
     const message = `Cannot listen on ${authority(host, port)}: ${reason}`;
     if (json) printError(io, message);
-    complain(io, message); // also to who looks at the output only when it is over
+    complain(io, message); // even with --json: a program may read its output only at the end
   }
 }
 
-/** Calls this whenever Ctrl-C, `kill` or the signal interrupts; gives what ends that. */
+/**
+ * Calls `interrupt` each time Ctrl-C, `kill` or the signal interrupts.
+ *
+ * @returns What ends that.
+ */
 export function onInterrupt({ signal: abort }: MainIo, interrupt: () => void): () => void {
   const signals: Deno.Signal[] = Deno.build.os === "windows" ? ["SIGINT"] : ["SIGINT", "SIGTERM"];
   let last = -Infinity;
   const listener = () => {
     const now = performance.now();
-    if (now - last > 200) interrupt(); // `deno task` sends once more what the terminal has sent
+    if (now - last > DOUBLE_TIME) interrupt(); // `deno task` repeats the terminal's Ctrl-C
     last = now;
   };
   for (const signal of signals) Deno.addSignalListener(signal, listener);

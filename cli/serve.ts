@@ -4,7 +4,8 @@
  * @module
  */
 
-import { FAULTS, type KeyServerEvent, startKeyServer } from "../practice/server.ts";
+import { type FaultName, FAULTS } from "../practice/faults.ts";
+import { type KeyServerEvent, type KeyServerOptions, startKeyServer } from "../practice/server.ts";
 import { eventLine, EventLog } from "./event_log.ts";
 import { checkFault } from "./faults.ts";
 import type { Flags } from "./flags.ts";
@@ -13,51 +14,57 @@ import { authority, jsonLine, type MainIo, outputFailure, painter } from "./outp
 import { QueuedOutput } from "./queued_output.ts";
 import { UserTable } from "./user_table.ts";
 
-export async function serve(flags: Flags, io: MainIo): Promise<number> {
+/** How long the server waits, for tests. */
+export type ServeTimes = Pick<KeyServerOptions, "idleTimeout">;
+
+/** Runs the practice server until it is interrupted; returns the exit status. */
+export async function serve(flags: Flags, io: MainIo, times?: ServeTimes): Promise<number> {
   const { host, port, json, verbose } = flags;
   const fault = checkFault(flags.fault);
-  const interrupts = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
   let exit = 130;
+  const log = new QueuedOutput(
+    io.stderr,
+    (count) => `(${count} entries were not read in time)\n`,
+  );
   const out = new QueuedOutput(
     io.stdout,
     (count) => jsonLine({ event: "lost", count }),
     (error) => {
-      if (error instanceof Deno.errors.BrokenPipe) return; // nobody wants it any more
+      if (error instanceof Deno.errors.BrokenPipe) return; // the reader wants no more
       log.print(`key_client: ${outputFailure(error)}\n`);
       exit = 1;
     },
   );
-  const log = new QueuedOutput(io.stderr, (count) => `(${count} entries were not read in time)\n`);
+  const hasLog = verbose || !json;
+  const eventLog = new EventLog((text) => log.print(text), painter(io.stderr), verbose);
   const table = new UserTable();
-  const paint = painter(io.stderr);
-  const eventLog = json && !verbose
-    ? undefined
-    : new EventLog((text) => log.print(text), paint, verbose);
   const onEvent = (event: KeyServerEvent) => {
     table.add(event);
     if (json) out.print(eventLine(event));
-    eventLog?.add(event);
+    if (hasLog) eventLog.add(event);
   };
-  const start = () => startKeyServer({ hostname: host, port, fault, onEvent });
-  const server = listen(start, { host, port, json }, io);
+  const start = () => startKeyServer({ ...times, hostname: host, port, fault, onEvent });
+  const server = listen(start, flags, io);
   if (!server) return 2;
+  const interrupts = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
   const [interrupted, again] = interrupts.map(({ promise }) => promise);
   const release = onInterrupt(io, () => interrupts.shift()?.resolve());
-  const { hostname, port: actualPort } = server.addr;
-  if (json) {
-    out.print(jsonLine({ event: "listening", host: hostname, port: actualPort }));
-  }
-  const isAll = ["0.0.0.0", "::"].includes(hostname);
-  const where = `${authority(hostname, actualPort)}${isAll ? " (all addresses it has)" : ""}`;
-  log.print(`key_client: listening on ${where}, Ctrl-C ends it\n`);
-  if (fault) {
-    const { description, good } = FAULTS[fault];
-    log.print(`key_client: ${fault}: ${description}; a good client ${good}\n`);
-  }
+  const { addr } = server;
+  if (json) out.print(jsonLine({ event: "listening", host: addr.hostname, port: addr.port }));
+  log.print(greeting(addr, fault));
   await interrupted;
   await Promise.race([server.shutdown(), again]);
   if (json) await out.end(jsonLine({ event: "users", users: table.rows() }));
-  if (eventLog) await log.end(table.format());
-  release(); // not before all is said
+  if (hasLog) await log.end(table.format());
+  release(); // until then, an interrupt must not end the process
   return exit;
+}
+
+function greeting({ hostname, port }: Deno.NetAddr, fault: FaultName | undefined): string {
+  const isAll = ["0.0.0.0", "::"].includes(hostname);
+  const where = `${authority(hostname, port)}${isAll ? " (all addresses it has)" : ""}`;
+  const line = `key_client: listening on ${where}, Ctrl-C ends it\n`;
+  if (!fault) return line;
+  const { description, good } = FAULTS[fault];
+  return `${line}key_client: ${fault}: ${description}; a good client ${good}\n`;
 }
