@@ -368,9 +368,8 @@ class Exchange implements Disposable {
     const now = performance.now();
     this.#deadline ??= now + timeout;
     if (this.#deadline <= now) {
-      const state = this.#conn
-        ? `with ${this.#reader?.received ?? 0} bytes received`
-        : "while connecting";
+      const received = this.#reader?.received ?? 0;
+      const state = this.#conn ? `with ${received} bytes received` : "while connecting";
       const message = `Cannot get a response: timed out after ${timeout} ms, ${state}`;
       return this.stop(new KeyClientError("timed-out", message));
     }
@@ -395,8 +394,8 @@ class Exchange implements Disposable {
       try {
         response = await readMessage(reader, read);
       } catch (error) {
-        const isClosed = isReused && reader.received === 0 && !this.#stopped;
-        if (isClosed) return await this.#send(request, false);
+        const isUnanswered = isReused && reader.received === 0 && !this.#stopped;
+        if (isUnanswered) return await this.#send(request, false);
         this.#report("response", () => reader.wire(reader.received));
         throw error;
       }
@@ -499,8 +498,7 @@ function toPathSegment(name: string, value?: Uint8Array | string): string {
   const encode = (char: string) =>
     char < "\x80" ? encodeURIComponent(char) : `%${char.charCodeAt(0).toString(16).toUpperCase()}`;
   const segment = text === value ? encodeURIComponent(text) : text.replace(/\W/g, encode);
-  // So that a request always fits into one write.
-  const limit = "at most 65536 bytes long when percent-encoded";
+  const limit = "at most 65536 bytes long when percent-encoded"; // so that one write takes it all
   check(segment.length <= 65_536, name, text, limit, RangeError);
   return segment;
 }
@@ -519,12 +517,8 @@ function checkOptions(options: KeyClientOptions = {}, keepsAlive = true) {
   const hostname = typeof name === "string" ? name.replace(/^\[(?=[^:]*:)(.*)\]$/, "$1") : "";
   // It becomes part of the Host field: allow only characters valid in names and IP addresses.
   check(HOST_REGEXP.test(hostname), "hostname", name, "a host name or an IP address");
-  checkNumber(
-    "port",
-    port,
-    Number.isInteger(port) && port >= 1 && port <= 65_535,
-    "from 1 to 65535",
-  );
+  const isPort = Number.isInteger(port) && port >= 1 && port <= 65_535;
+  checkNumber("port", port, isPort, "from 1 to 65535");
   const isTime = Number.isFinite(timeout) && timeout > 0 && timeout <= MAX_INT;
   checkNumber("timeout", timeout, isTime, `above 0, at most ${MAX_INT}`);
   const isSize = Number.isInteger(maxBodySize) && maxBodySize >= 0 && maxBodySize <= MAX_INT;
@@ -535,8 +529,8 @@ function checkOptions(options: KeyClientOptions = {}, keepsAlive = true) {
   // A zone means nothing to the other end (RFC 6874 section 4).
   const host = hostname.includes(":") ? `[${hostname.replace(/%.*/, "")}]` : hostname;
   const wire = { authority: `${host}:${port}`, userSegment: toPathSegment("userId", userId) };
-  const limits = { timeout, signal, maxBodySize, keepAlive: keepAlive && keepsAlive };
-  const checked = { hostname, port, ...limits, onMessage, ...wire };
+  const given = { hostname, port, timeout, signal, maxBodySize, onMessage };
+  const checked = { ...given, ...wire, keepAlive: keepAlive && keepsAlive };
   CHECKED.add(checked);
   return checked;
 }
@@ -577,15 +571,9 @@ export async function readResponse(
 ): Promise<HttpResponse> {
   check(typeof source?.read === "function", "source", source, "an object with a read method");
   const reader = new ResponseReader(checkOptions(options).maxBodySize);
-  const read = async (room: Uint8Array) => {
-    try {
-      return await source.read(room);
-    } catch (error) {
-      return toError(error);
-    }
-  };
+  const read = async (room: Uint8Array): Promise<ReadResult> => await source.read(room);
   for (;;) {
-    const response = await readMessage(reader, read);
+    const response = await readMessage(reader, (room) => read(room).catch(toError));
     if (response.status >= 200) return { ...response, body: response.body.slice() };
   }
 }
@@ -770,8 +758,7 @@ class ResponseReader {
       if (result instanceof Error) this.#failure = result;
       if (result === null || result instanceof Error) return false;
       const isCount = Number.isInteger(result) && result > 0 && result <= room.length;
-      const rule = `null or a whole number up to ${room.length}`;
-      check(isCount, "the result of read()", result, rule);
+      check(isCount, "the result of read()", result, `null or a count up to ${room.length}`);
       this.received += result;
       return true;
     }
@@ -780,7 +767,7 @@ class ResponseReader {
   }
 
   #closedEarly(missing: string): KeyClientError {
-    const start = decodeLatin1(this.#bytes.subarray(this.#start, this.received));
+    const start = decodeLatin1(this.#bytes.subarray(this.#start, this.received).subarray(0, 100));
     const isHttp = "HTTP/1.".startsWith(start.slice(0, 7)); // not HTTP/0.9, not another protocol
     if (!isHttp) return malformed("the status line", start);
     const reason = this.#failure ? `: ${this.#failure.message}` : "";
