@@ -1,82 +1,93 @@
-import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertRejects,
+  assertStringIncludes,
+} from "@std/assert";
 import { doKey, doPut } from "../key_client.ts";
 import { type FaultName, FAULTS } from "../practice/server.ts";
-import { main, type MainIo } from "../main.ts";
-import { drilling, NAMES, timeless } from "../testing/command.ts";
+import {
+  capture,
+  CLOSED,
+  drilling,
+  failing,
+  FULL,
+  NAMES,
+  runMode,
+  timeless,
+} from "../testing/command.ts";
+import { delay } from "../testing/bytes.ts";
+import { OutputError } from "./output.ts";
 
-const decoder = new TextDecoder();
+const TIMES = { quiet: 100 };
 
-Deno.test("main() --drill tells a good client by exit status 0, and a flawed one what it lacks", async () => {
-  async function good() {
-    const { port, running } = await drilling([]);
-    for (const _ of NAMES) {
-      const key = await doKey({ port, timeout: 2500 });
-      if (key) await doPut(key, { port, timeout: 2500 });
-    }
-    const { exit, stdout } = await running;
-    assertEquals(exit, 0);
-    const [lines, table] = stdout.split("\n\n");
-    assertEquals(
-      lines.split("\n"),
-      NAMES.map((name) => `✔ ${name.padEnd(11)} ${FAULTS[name].description}`),
-    );
-    const rows = table.trimEnd().split("\n");
-    assertEquals(rows, [
-      "  drill       a good client",
-      ...NAMES.map((name) => `✔ ${name.padEnd(11)} ${FAULTS[name].good}`),
-      "20 of 20 passed",
-      "not judged: whether your client showed what it heard, and no traceback",
-    ]);
-    for (const line of stdout.split("\n")) assert(line.length <= 79, line);
+/** Runs a client once for each fault: a good one, or one that sends a PUT without a key. */
+async function playRounds(port: number, isGood: boolean): Promise<void> {
+  for (const name of NAMES) {
+    const options = { port, timeout: name === "silent" ? 100 : 10_000 };
+    const key = await doKey(options);
+    if (key || !isGood) await doPut(key ?? "None", options).catch(() => {});
   }
-  async function flawed(args: string[]) {
-    const { port, running } = await drilling(args);
-    for (const _ of NAMES) {
-      const key = await doKey({ port, timeout: 2500 });
-      await doPut(key ?? "None", { port, timeout: 2500 }).catch(() => {});
-    }
-    const run = await running;
-    assertEquals(run.exit, 1);
-    return run;
-  }
-  async function flawedInText() {
-    const { stdout } = await flawed([]);
-    assertEquals(stdout.match(/^ {4}cause: there was no key, and yet this came: PUT/gm)?.length, 1);
-    assertEquals(stdout.match(/^ {4}cause: as above\n {4}cure: as above\n/gm)?.length, 11);
-    assertMatch(
-      stdout,
-      /\n8 of 20 passed\nto try a fault by itself: --serve --fault status-400\nnot judged: .*\n$/,
-    );
-  }
-  async function flawedInJson() {
-    const { stdout, stderr } = await flawed(["--json"]);
-    assertEquals(stderr.split("\n").length, 2);
-    const objects = stdout.trimEnd().split("\n").map((line) => JSON.parse(line));
-    assertEquals(objects.pop(), { passed: 8, failed: 12, missing: 0 });
-    assertEquals(objects.map(({ name }) => name), NAMES);
-    for (const [at, { name, description, passed, log, cause, ...rest }] of objects.entries()) {
-      const fault = FAULTS[name as FaultName];
-      assertEquals(description, `${fault.description}: a good client ${fault.good}`);
-      assertEquals(passed, at < 8);
-      assertEquals(rest, {});
-      assertMatch(timeless(log[0]), /^TIME PEER {2}KEY \/user\/User1\/ HTTP\/1\.1 {2}/);
-      if (passed) assertEquals(cause, null);
-      else {
-        const rationale = "there was no key, and yet this came: PUT /key/User1/None/ HTTP/1.1";
-        const help =
-          "send PUT only if there is a key: where there is none, the conversation is over";
-        assertEquals(cause, { rationale, help });
-      }
-    }
-  }
-  await Promise.all([good(), flawedInText(), flawedInJson()]);
+}
+
+Deno.test("main() --drill passes a good client with exit status 0", async () => {
+  const { port, finished } = await drilling([], { times: TIMES });
+  await playRounds(Number(port), true);
+  const { exit, stdout } = await finished;
+  assertEquals(exit, 0);
+  const [lines, table] = stdout.split("\n\n");
+  assertEquals(
+    lines.split("\n"),
+    NAMES.map((name) => `✔ ${name.padEnd(11)} ${FAULTS[name].description}`),
+  );
+  assertEquals(table.trimEnd().split("\n"), [
+    "  drill       a good client",
+    ...NAMES.map((name) => `✔ ${name.padEnd(11)} ${FAULTS[name].good}`),
+    "20 of 20 passed",
+    "not judged: whether your client showed what it heard, and no traceback",
+  ]);
+  for (const line of stdout.split("\n")) assert(line.length <= 79, line);
 });
 
-Deno.test("main() --drill prints what there is so far when it is interrupted", async () => {
-  const { port, running, stop } = await drilling([]);
-  await doKey({ port, timeout: 100 });
-  stop();
-  const { exit, stdout } = await running;
+Deno.test("main() --drill tells a flawed client what is wrong, with exit status 1", async () => {
+  const { port, finished } = await drilling([], { times: TIMES });
+  await playRounds(Number(port), false);
+  const { exit, stdout } = await finished;
+  assertEquals(exit, 1);
+  assertEquals(stdout.match(/^ {4}cause: there was no key, and yet this came: PUT/gm)?.length, 1);
+  assertEquals(stdout.match(/^ {4}cause: as above\n {4}cure: as above\n/gm)?.length, 11);
+  assertMatch(
+    stdout,
+    /\n8 of 20 passed\nto try a fault by itself: --serve --fault status-400\nnot judged: .*\n$/,
+  );
+});
+
+Deno.test("main() --drill --json prints an object for each round, and the counts", async () => {
+  const { port, finished } = await drilling(["--json"], { times: TIMES });
+  await playRounds(Number(port), false);
+  const { exit, stdout, stderr } = await finished;
+  assertEquals([exit, stderr.split("\n").length], [1, 2]);
+  const objects = stdout.trimEnd().split("\n").map((line) => JSON.parse(line));
+  assertEquals(objects.pop(), { passed: 8, failed: 12, missing: 0 });
+  assertEquals(objects.map(({ name }) => name), NAMES);
+  for (const [at, { name, description, passed, log, cause, ...rest }] of objects.entries()) {
+    const fault = FAULTS[name as FaultName];
+    assertEquals(description, `${fault.description}: a good client ${fault.good}`);
+    assertEquals([passed, rest], [at < 8, {}]);
+    assertMatch(timeless(log[0]), /^TIME PEER {2}KEY \/user\/User1\/ HTTP\/1\.1 {2}/);
+    if (passed) assertEquals(cause, null);
+    else {
+      assertEquals(Object.keys(cause), ["rationale", "help"]);
+      assertStringIncludes(cause.rationale, "PUT /key/User1/None/ HTTP/1.1");
+    }
+  }
+});
+
+Deno.test("main() --drill prints the verdicts so far when it is interrupted", async () => {
+  const { port, stop } = await drilling([], { times: TIMES });
+  await doKey({ port: Number(port), timeout: 20 });
+  const { exit, stdout } = await stop();
   assertEquals(exit, 130);
   const { description, good } = FAULTS["slow"];
   assertMatch(
@@ -93,133 +104,104 @@ Deno.test("main() --drill prints what there is so far when it is interrupted", a
 to try a fault by itself: --serve --fault slow
 $`),
   );
-  const nowhere = await drilling([]);
-  nowhere.stop();
-  assertEquals((await nowhere.running).stdout, "0 of 20 passed, 20 without a verdict\n");
-  const nobody = await drilling(["--json"]);
-  nobody.stop();
-  const { exit: status, stdout: json } = await nobody.running;
-  assertEquals([status, json], [130, '{"passed":0,"failed":0,"missing":20}\n']);
+  const text = await drilling([]);
+  assertEquals((await text.stop()).stdout, "0 of 20 passed, 20 without a verdict\n");
+  const json = await drilling(["--json"]);
+  const { exit: status, stdout: counts } = await json.stop();
+  assertEquals([status, counts], [130, '{"passed":0,"failed":0,"missing":20}\n']);
 });
 
-Deno.test("main() --drill shows on a terminal what it waits for, in color", async () => {
-  const { port, running, stop } = await drilling([], { terminal: true });
-  await doKey({ port, timeout: 100 });
-  stop();
-  const { stdout } = await running;
+Deno.test("main() --drill shows on a terminal which round it waits for, in colour", async () => {
+  const { port, stop } = await drilling([], { terminal: true, times: TIMES });
+  await doKey({ port: Number(port), timeout: 20 });
+  const { stdout } = await stop();
   const [slow, drip] = ["slow", "drip"].map((name) =>
     `${name.padEnd(11)} ${FAULTS[name as FaultName].description}`
   );
   const cross = Deno.noColor ? "✘" : "\x1b[31m✘\x1b[0m";
-  assertEquals(
-    stdout.startsWith(`? ${slow}\r\x1b[K… ${slow}\r\x1b[K${cross} ${slow}\n    cause: `),
-    true,
-  );
-  assertEquals(stdout.includes(`? ${drip}`), false); // nobody is waited for any more
+  const start = `? ${slow}\r\x1b[K… ${slow}\r\x1b[K${cross} ${slow}\n    cause: `;
+  assertEquals(stdout.slice(0, start.length), start);
+  assertEquals(stdout.includes(`? ${drip}`), false); // it has stopped
 });
 
 Deno.test("main() --drill --verbose shows the wire", async () => {
-  const { port, running, stop } = await drilling(["-v"]);
-  await doKey({ port, timeout: 100 });
-  stop();
-  const { stderr } = await running;
+  const { port, stop } = await drilling(["-v"], { times: TIMES });
+  await doKey({ port: Number(port), timeout: 20 });
+  const { stderr } = await stop();
   assertStringIncludes(
     timeless(stderr),
     "TIME PEER  KEY /user/User1/ HTTP/1.1  200 (slow)\n   > KEY ",
   );
 });
 
-Deno.test("main() --drill tells by its exit status that standard output has failed", async () => {
-  for (
-    const [error, exit, message] of [
-      [new Deno.errors.BrokenPipe(), 141, ""],
-      [
-        new Error("disk full"),
-        1,
-        "key_client: Cannot write to standard output: disk full\n",
-      ],
-    ] as const
-  ) {
-    const said: string[] = [];
-    const io: MainIo = {
-      stdin: Deno.stdin,
-      stdout: {
-        isTerminal: () => false,
-        writeSync() {
-          throw error;
-        },
-      },
-      stderr: {
-        isTerminal: () => false,
-        writeSync(p) {
-          said.push(decoder.decode(p));
-          return p.length;
-        },
-      },
-    };
-    const running = main(["--drill", "--port", "0"], io);
-    while (said.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
-    const port = Number(/127\.0\.0\.1:(\d+)/.exec(said[0])![1]);
-    await doKey({ port, timeout: 100 });
-    assertEquals(await running, exit); // with the first verdict
-    assertEquals(said.slice(1).join(""), message);
+Deno.test("drill() ends if stdout fails", async () => {
+  for (const cause of [CLOSED, FULL]) {
+    const port = Promise.withResolvers<number>();
+    const onText = (text: string) => port.resolve(Number(/:(\d+): run/.exec(text)![1]));
+    const stderr = capture({ onText });
+    const io = { stdin: Deno.stdin, stdout: failing(cause), stderr };
+    const running = runMode(["--drill", "--port", "0"], io, TIMES);
+    const rejection = assertRejects(() => running, OutputError, "Cannot write to standard output");
+    await doKey({ port: await port.promise, timeout: 20 });
+    assertEquals((await rejection).cause, cause); // with the first verdict
+    assertEquals(stderr.text.split("\n").length, 2);
   }
 });
 
 Deno.test("main() --drill --verbose ends when its log is written", async () => {
   const abort = new AbortController();
-  let said = "";
-  const io: MainIo = {
-    stdin: Deno.stdin,
-    stdout: { isTerminal: () => false, writeSync: (p) => p.length },
-    stderr: {
-      isTerminal: () => false,
-      writeSync(p) {
-        said += decoder.decode(p);
-        return p.length;
-      },
-      async write(p) {
-        await new Promise((resolve) => setTimeout(resolve, 50));
-        said += decoder.decode(p);
-        return p.length;
-      },
+  const port = Promise.withResolvers<number>();
+  const connected = Promise.withResolvers<void>();
+  const text = capture({
+    onText(text) {
+      port.resolve(Number(/:(\d+): run/.exec(text)![1]));
+      if (text.includes("connected")) connected.resolve();
     },
-    signal: abort.signal,
+  });
+  const write = async (p: Uint8Array) => {
+    await delay(50);
+    return text.writeSync(p);
   };
-  const running = main(["--drill", "--port", "0", "-v"], io);
-  while (said === "") await new Promise((resolve) => setTimeout(resolve, 5));
-  using conn = await Deno.connect({ port: Number(/127\.0\.0\.1:(\d+)/.exec(said)![1]) });
-  while (!said.includes("connected")) await new Promise((resolve) => setTimeout(resolve, 5));
+  const io = { stdin: Deno.stdin, stdout: capture(), stderr: { ...text, write } };
+  const running = runMode(["--drill", "--port", "0", "-v"], { ...io, signal: abort.signal }, TIMES);
+  using _conn = await Deno.connect({ port: await port.promise });
+  await connected.promise;
   abort.abort();
   assertEquals(await running, 130);
-  assertMatch(said, /closed by the server\n$/);
-  assertEquals(conn.remoteAddr.transport, "tcp");
+  assertMatch(text.text, /closed by the server\n$/);
 });
 
-Deno.test("main() --drill needs no standard error", async () => {
+Deno.test("main() --drill runs without stderr", async () => {
   const abort = new AbortController();
-  const io: MainIo = {
-    stdin: Deno.stdin,
-    stdout: { isTerminal: () => false, writeSync: (p) => p.length },
-    stderr: {
-      isTerminal: () => false,
-      writeSync() {
-        abort.abort();
-        throw new Error("disk full");
-      },
-    },
-    signal: abort.signal,
+  const writeSync = () => {
+    abort.abort();
+    throw FULL;
   };
-  assertEquals(await main(["--drill", "--port", "0"], io), 130);
+  const stderr = { isTerminal: () => false, writeSync };
+  const io = { stdin: Deno.stdin, stdout: capture(), stderr, signal: abort.signal };
+  assertEquals(await runMode(["--drill", "--port", "0"], io, TIMES), 130);
+  assertEquals(io.stdout.text, "0 of 20 passed, 20 without a verdict\n");
 });
 
-Deno.test("main() --drill corrects itself when a PUT comes late", async () => {
-  const { port, running, stop } = await drilling([], { terminal: true });
-  const key = await doKey({ port }); // in a process of its own, say
-  await new Promise((resolve) => setTimeout(resolve, 2300));
-  await doPut(key!, { port });
-  stop();
-  const { stdout } = await running;
+/** Runs a drill whose client sends its PUT after the verdict. */
+async function playLate(args: string[], terminal: boolean) {
+  const isOver = Promise.withResolvers<void>();
+  const streams = {
+    terminal,
+    times: TIMES,
+    onStdout: (text: string) => text.includes("✘ ") && isOver.resolve(),
+    onStderr: (text: string) => text.includes("closed by the ") && isOver.resolve(),
+  };
+  const { port, stop } = await drilling(args, streams);
+  const key = await doKey({ port: Number(port) });
+  await isOver.promise;
+  if (!terminal) await delay(500); // the verdict shows nowhere
+  await doPut(key!, { port: Number(port) });
+  return await stop();
+}
+
+Deno.test("main() --drill corrects itself if a PUT comes late", async () => {
+  const { stdout } = await playLate([], true);
   const lines = stdout.replaceAll("\x1b[31m", "").replaceAll("\x1b[32m", "")
     .replaceAll("\x1b[0m", "").replaceAll("\r\x1b[K", "\n").split("\n");
   const slow = `slow        ${FAULTS["slow"].description}`;
@@ -234,4 +216,11 @@ Deno.test("main() --drill corrects itself when a PUT comes late", async () => {
     `✔ slow        ${FAULTS["slow"].good}`,
     "1 of 20 passed, 19 without a verdict",
   ]);
+});
+
+Deno.test("main() --drill --json prints one object for a round whose PUT comes late", async () => {
+  const { stdout } = await playLate(["--json", "-v"], false);
+  const [slow, counts] = stdout.trimEnd().split("\n").map((line) => JSON.parse(line));
+  assertEquals([slow.name, slow.passed, slow.cause], ["slow", true, null]);
+  assertEquals(counts, { passed: 1, failed: 0, missing: 19 });
 });

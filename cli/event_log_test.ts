@@ -1,7 +1,7 @@
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { run, send, serving, timeless } from "../testing/command.ts";
 
-Deno.test("main() --serve logs each request with what is wrong, and tells of the users", async () => {
+Deno.test("main() --serve logs each request with its remarks, and prints the users", async () => {
   await using server = await serving([]);
   const { port } = server;
   const { stdout } = await run(["-p", port, "-uAda"]);
@@ -48,7 +48,7 @@ B\\nob  127.0.0.1      1         0       0  this line ends in LF (\`\\n\`) alone
   );
 });
 
-Deno.test("main() --serve shows each byte of a request line, cut short where it is long", async () => {
+Deno.test("main() --serve shows each byte of a request line, and cuts long ones", async () => {
   await using server = await serving([]);
   await send(server.port, "\r\nKEY\t/user/Ada/ HTTP/1.1\r\n\r\n");
   await send(server.port, `KEY /user/${"0".repeat(31)}/ HTTP/1.0\r\n\r\n`);
@@ -86,7 +86,7 @@ Deno.test("main() --serve is colored on a terminal", async () => {
   assertStringIncludes(stderr, `\n  ${paint(36, "note")}: 1 byte of body`);
 });
 
-Deno.test("main() --serve --verbose shows the wire, how it came, and who ended it", async () => {
+Deno.test("main() --serve --verbose shows the wire, the number of reads, and who closed", async () => {
   await using server = await serving(["-v"]);
   {
     using conn = await Deno.connect({ port: Number(server.port) });
@@ -182,12 +182,12 @@ TIME PEER  closed by the server
   );
 });
 
-Deno.test("main() --serve says at once what an unfinished request lacks, and why it closes", async () => {
+Deno.test("main() --serve says early what an unfinished request lacks, and why it closes", async () => {
   const seen = Promise.withResolvers<void>();
   const onStderr = (text: string) => {
-    if (text.includes("unfinished") && text.includes("idle for 2 s")) seen.resolve();
+    if (text.includes("unfinished") && text.includes("idle for 0.2 s")) seen.resolve();
   };
-  await using server = await serving([], { onStderr });
+  await using server = await serving([], { onStderr, times: { idleTimeout: 200 } });
   using unfinished = await Deno.connect({ port: Number(server.port) });
   await unfinished.write(new TextEncoder().encode("KEY /user/Ada/ HTTP/1.1\nHost: a\n"));
   using idle = await Deno.connect({ port: Number(server.port) });
@@ -202,21 +202,21 @@ Deno.test("main() --serve says at once what an unfinished request lacks, and why
   );
   assertStringIncludes(
     timeless(stderr),
-    "TIME PEER  KEY /user/Ada/ HTTP/1.1\n  note: idle for 2 s after the whole answer, so closed; if your client",
+    "TIME PEER  KEY /user/Ada/ HTTP/1.1\n  note: idle for 0.2 s after the whole answer, so closed; if your client",
   );
   assertMatch(
     stderr,
-    /\nAda +127\.0\.0\.1 +1 +0 +0 {2}idle for 2 s after the whole answer, so closed\n/,
+    /\nAda +127\.0\.0\.1 +1 +0 +0 {2}idle for 0.2 s after the whole answer, so closed\n/,
   );
   assertMatch(stderr, /\(unknown\)  +127\.0\.0\.1 +0 +0 +1 {2}32 bytes, and no empty line yet\n/);
 });
 
-Deno.test("main() --serve forgets what a request lacked when it is whole, and says again why it failed", async () => {
+Deno.test("main() --serve repeats what a request lacked only if it fails", async () => {
   const unfinished = Promise.withResolvers<void>();
   const onStderr = (text: string) => {
     if (text.match(/unfinished/g)?.length === 2) unfinished.resolve();
   };
-  await using server = await serving(["-v"], { onStderr });
+  await using server = await serving(["-v"], { onStderr, times: { idleTimeout: 200 } });
   using good = await Deno.connect({ port: Number(server.port) });
   await good.write(new TextEncoder().encode("KEY /user/Ada/ HTTP/1.1\r\nHost: a\r\n"));
   using bad = await Deno.connect({ port: Number(server.port) });
@@ -237,7 +237,7 @@ Deno.test("main() --serve forgets what a request lacked when it is whole, and sa
   assertMatch(stderr, /\nBob +127\.0\.0\.1 +0 +0 +1 {2}34 bytes, and no empty line yet\n/);
 });
 
-Deno.test("main() --serve takes stray bytes behind an answer for no unfinished request", async () => {
+Deno.test("main() --serve does not log stray bytes after a response as an unfinished request", async () => {
   await using server = await serving([]);
   for (const [user, stray] of [["Ada", "\r\n"], ["Bob", "hello"]]) {
     using conn = await Deno.connect({ port: Number(server.port) });
@@ -256,7 +256,7 @@ Deno.test("main() --serve takes stray bytes behind an answer for no unfinished r
   assertEquals(stderr.includes("(unknown)"), false);
 });
 
-Deno.test("main() --serve shows nothing on a terminal that could move it", async () => {
+Deno.test("main() --serve prints no character that could move a terminal", async () => {
   await using server = await serving(["-v"], { terminal: true });
   const nasty = "\x1b[2J\x9b\u202e\x07".replace("\u202e", "\xe2\x80\xae");
   await send(server.port, `KEY /user/${nasty}/ HTTP/1.1\r\nHost: ${nasty}\r\n\r\n`);

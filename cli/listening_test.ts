@@ -1,10 +1,10 @@
-import { assertEquals, assertMatch } from "@std/assert";
+import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { startKeyServer } from "../practice/server.ts";
 import { main } from "../main.ts";
 import { capture, NOT_PERMITTED, run, serving } from "../testing/command.ts";
 
 Deno.test({
-  name: "main() says in one line where it is not permitted to listen",
+  name: "main() says in one line where it may not listen",
   permissions: { net: ["127.0.0.1:1"] },
   async fn() {
     for (const mode of ["--demo", "--serve", "--drill"]) {
@@ -21,7 +21,7 @@ Deno.test({
   },
 });
 
-Deno.test("main() is interrupted by its signal, in every mode", async () => {
+Deno.test("main() returns 130 if its signal interrupts the conversation", async () => {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const port = `${listener.addr.port}`;
   const { stdout, stderr } = { stdout: capture(), stderr: capture() };
@@ -46,18 +46,20 @@ Deno.test("main() is interrupted by its signal, in every mode", async () => {
     await main(["--prot"], { stdout, stderr: capture(), signal: AbortSignal.abort() }),
     2,
   );
-  for (const mode of ["--serve", "--drill"]) {
-    const io = { stdout, stderr, signal: AbortSignal.abort() };
-    assertEquals(await main([mode, "--port", "0"], io), 130);
+});
+
+Deno.test("main() --serve and --drill end at once if they are interrupted before they start", async () => {
+  for (const [mode, last] of [["--serve", "nobody came"], ["--drill", "20 without a verdict"]]) {
+    const streams = { signal: AbortSignal.abort() };
+    const { exit, stdout, stderr } = await run([mode, "--port", "0"], streams);
+    assertEquals(exit, 130);
+    assertEquals(`${stderr}${stdout}`.trimEnd().endsWith(last), true);
+    const port = /127\.0\.0\.1:(\d+)/.exec(stderr)![1];
+    await assertRejects(() => Deno.connect({ port: Number(port) }), Deno.errors.ConnectionRefused);
   }
 });
 
-Deno.test("main() --serve does not start if it is interrupted before", async () => {
-  const { exit } = await run(["--serve", "--port", "0"], { signal: AbortSignal.abort() });
-  assertEquals(exit, 130);
-});
-
-Deno.test("main() --serve writes addresses as a URL has them, and says which are all", async () => {
+Deno.test("main() --serve prints addresses as in a URL, and says which one means all", async () => {
   for (const [host, shown] of [["0.0.0.0", "0\\.0\\.0\\.0"], ["::", "\\[::\\]"]]) {
     const abort = new AbortController();
     const onStderr = (text: string) => {

@@ -3,7 +3,7 @@ import { main } from "../main.ts";
 import { KEY } from "../testing/bytes.ts";
 import { answering, capture, freePort, run } from "../testing/command.ts";
 
-Deno.test("main() --demo shows the conversation with a server of its own, on one screen", async () => {
+Deno.test("main() --demo shows the conversation with its own server on one screen", async () => {
   const { exit, stdout, stderr } = await run(["--demo", "--user", "Ada"]);
   assertEquals(exit, 0);
   assertMatch(stdout, /^[\da-f]{128}\nSuccess: the key is right\n$/);
@@ -31,7 +31,7 @@ Deno.test("main() --demo shows the conversation with a server of its own, on one
   for (const line of stderr.split("\n")) assert(line.length <= 80, line);
 });
 
-Deno.test("main() --demo tells what the practice server has against a user", async () => {
+Deno.test("main() --demo shows what the practice server says about a wrong user id", async () => {
   const { exit, stderr } = await run(["--demo", "-u", "x".repeat(257)]);
   assertEquals(exit, 4);
   assertMatch(stderr, /\n {3}< HTTP\/1\.1 400 Bad Request\n {3}< Content-Type: /);
@@ -78,7 +78,7 @@ Deno.test("main() --demo --verbose shows every byte", async () => {
   );
 });
 
-Deno.test("main() --verbose says where it connects before it waits", async () => {
+Deno.test("main() --verbose says where it connects before it connects", async () => {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = listener.addr;
   for (const args of [["-v"], ["-v", "--put", KEY]]) {
@@ -91,7 +91,7 @@ Deno.test("main() --verbose says where it connects before it waits", async () =>
   assertMatch(bracketed.stderr, /^key_client: connecting to \[::1\]:\d+\n/);
 });
 
-Deno.test("main() --verbose tells the time between the messages, --json the time of all", async () => {
+Deno.test("main() --verbose shows the time between messages, and --json the total", async () => {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const serving = (async () => {
     for await (const conn of listener) {
@@ -122,7 +122,7 @@ Deno.test("main() --verbose tells the time between the messages, --json the time
   assertMatch(`${ms}`, /^\d+(\.\d{1,3})?$/);
 });
 
-Deno.test("main() --put - starts its clock when it has read the key", async () => {
+Deno.test("main() --put - starts its clock after it has read the key", async () => {
   await using server = answering("HTTP/1.1 404 x\r\n\r\n");
   let given = 0;
   const stdin = {
@@ -140,7 +140,7 @@ Deno.test("main() --put - starts its clock when it has read the key", async () =
   assert(time <= performance.now() - given + 0.1, `${time}`);
 });
 
-Deno.test("main() --verbose shows what came of a response that failed", async () => {
+Deno.test("main() --verbose shows the bytes of a response that failed", async () => {
   await using server = answering("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nA b\r\n");
   const { exit, stderr } = await run(["-v", "--put", KEY, "-p", server.port]);
   assertEquals(exit, 1);
@@ -158,7 +158,7 @@ Deno.test("main() --verbose shows what came of a response that failed", async ()
   ]);
 });
 
-Deno.test("main() --verbose shows every line end", async () => {
+Deno.test("main() --verbose shows every line ending", async () => {
   await using server = answering("HTTP/1.1 200 OK\nA: b \r\n\nline\r\n\n\rend\n");
   const { stderr } = await run(["-v", "--put", KEY, "-p", server.port]);
   assertEquals(stderr.split("\n").slice(10), [
@@ -172,7 +172,7 @@ Deno.test("main() --verbose shows every line end", async () => {
   ]);
 });
 
-Deno.test("main() --verbose shows the start of a large body only", async () => {
+Deno.test("main() --verbose shows only the start of a large body", async () => {
   await using server = answering(`HTTP/1.1 200 OK\r\n\r\n${"x".repeat(5000)}`);
   const { stdout, stderr } = await run(["-v", "--put", KEY, "-p", server.port]);
   assertEquals(stdout.length, 5001);
@@ -182,7 +182,7 @@ Deno.test("main() --verbose shows the start of a large body only", async () => {
   assertMatch(whole.stderr, /\n {3}< \ufeffx{4093}\n$/);
 });
 
-Deno.test("main() colours the conversation on a terminal only", async () => {
+Deno.test("main() colours the conversation only on a terminal", async () => {
   const colored = await run(["--demo"], { terminal: true });
   assertEquals(colored.stderr.includes("\x1b[1m1. CLIENT"), !Deno.noColor);
   // deno-lint-ignore no-control-regex

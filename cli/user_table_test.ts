@@ -1,16 +1,47 @@
-import { assertEquals } from "@std/assert";
-import { send, serving } from "../testing/command.ts";
+import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import type { KeyServerEvent } from "../practice/server.ts";
+import { run, send, serving } from "../testing/command.ts";
+import { UserTable } from "./user_table.ts";
 
-Deno.test("main() --serve cuts long names in its table", async () => {
+Deno.test("main() --serve prints the users, with control characters escaped and long names cut", async () => {
   await using server = await serving([]);
-  for (const user of ["a".repeat(24), "b".repeat(25), `${"c".repeat(20)}%F0%9F%94%91ccc`]) {
-    await send(server.port, `KEY /user/${user}/ HTTP/1.0\r\n\r\n`);
-  }
+  const users = ["a".repeat(24), "b".repeat(25), `${"c".repeat(20)}%F0%9F%94%91ccc`, "d%1B%0Ad"];
+  for (const user of users) await send(server.port, `KEY /user/${user}/ HTTP/1.0\r\n\r\n`);
   const { stderr } = await server.stop();
   const names = stderr.split("\n\n")[1].split("\n").map((line) => line.replace(/ .*/, ""));
-  assertEquals(names.slice(1, 4), [
+  assertEquals(names.slice(1, 5), [
     "a".repeat(24),
     `${"b".repeat(21)}...`,
     `${"c".repeat(20)}...`,
+    "d\\u{1b}\\nd",
   ]);
+});
+
+Deno.test("main() --serve says that nobody came", async () => {
+  const { stderr } = await run(["--serve", "--port", "0"], { signal: AbortSignal.abort() });
+  assertMatch(stderr, /Ctrl-C ends it\n\nkey_client: nobody came\n$/);
+});
+
+/** The events of one request. */
+function* requestOf(userId: string, connection: number): Generator<KeyServerEvent> {
+  const peer: Deno.NetAddr = { transport: "tcp", hostname: "127.0.0.1", port: 1 };
+  const common = { connection, peer, time: 0, method: "KEY", userId };
+  const bytes = new Uint8Array();
+  yield { ...common, type: "request", bytes, reads: 1 };
+  yield { ...common, type: "answer", bytes, request: bytes, status: 200, message: "" };
+  yield { ...common, type: "closed", by: "client" };
+}
+
+Deno.test("UserTable remembers the last 10,000 users, and prints the last 200", () => {
+  const table = new UserTable();
+  for (let n = 0; n < 10_050; n++) for (const event of requestOf(`u${n}`, n)) table.add(event);
+  for (const event of requestOf("u60", 10_050)) table.add(event);
+  assertEquals(table.rows().length, 10_000);
+  assertEquals(table.rows()[0].user, "u50");
+  const text = table.format();
+  assertEquals(text.match(/ {2}127\.0\.0\.1 +1 +0 +0\n/g)?.length, 199);
+  assertStringIncludes(
+    text,
+    "\nu60     127.0.0.1      2         0       0\n(and 9800 users more)\n",
+  );
 });

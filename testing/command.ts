@@ -1,9 +1,17 @@
-/** What the tests of the command line share: they run it in this process, with streams of their own. */
+/** What the tests of the command line share. They run it in this process, with their own streams. */
 
-import { type FaultName, FAULTS } from "../practice/server.ts";
+import { drill, type DrillTimes } from "../cli/drill.ts";
+import { checkFlags, readFlags } from "../cli/flags.ts";
+import { serve, type ServeTimes } from "../cli/serve.ts";
 import { main, type MainIo } from "../main.ts";
+import { type FaultName, FAULTS } from "../practice/server.ts";
+import { bytes } from "./bytes.ts";
 
-const decoder = new TextDecoder();
+export const NAMES = Object.keys(FAULTS) as FaultName[];
+export const FULL = new Error("No space left on device (os error 28)");
+export const CLOSED = new Deno.errors.BrokenPipe("Broken pipe (os error 32)");
+export const NOT_PERMITTED =
+  /^key_client: .*Requires net access to "127\.0\.0\.1:\d+", run again with the --allow-net flag\n$/;
 
 export interface Run {
   exit: number;
@@ -13,58 +21,78 @@ export interface Run {
 
 export interface Streams {
   stdin?: string;
+  /** Whether stdout and stderr are a terminal. */
   terminal?: boolean;
   signal?: AbortSignal;
-  /** Called with all of stderr so far, whenever it grows. */
+  /** How long the practice server and the drill wait. */
+  times?: ServeTimes & DrillTimes;
+  /** Called with all of the stream so far, whenever it grows. */
+  onStdout?: (text: string) => void;
   onStderr?: (text: string) => void;
 }
 
-/** Runs main() with streams of its own. */
-export async function run(
-  args: string[],
-  { stdin = "", terminal = false, signal, onStderr }: Streams = {},
-): Promise<Run> {
+/** Runs main(). With `times`, it runs the mode itself, as main() has no parameter for them. */
+export async function run(args: string[], streams: Streams = {}): Promise<Run> {
+  const { stdin = "", terminal, signal, times, onStdout, onStderr } = streams;
   const input = new TextEncoder().encode(stdin);
   let given = 0;
-  const capture = (onText?: (text: string) => void) => {
-    const bytes: number[] = [];
-    return {
-      bytes,
-      isTerminal: () => terminal,
-      writeSync(p: Uint8Array) {
-        const part = p.subarray(0, 1000); // short writes are in order
-        bytes.push(...part);
-        onText?.(decoder.decode(new Uint8Array(bytes)));
-        return part.length;
-      },
-    };
+  const read = (p: Uint8Array): Promise<number | null> => {
+    const part = input.subarray(given, given + Math.min(p.length, 50));
+    p.set(part);
+    given += part.length;
+    return Promise.resolve(part.length || null);
   };
-  const io = {
-    stdin: {
-      read(p: Uint8Array): Promise<number | null> {
-        const part = input.subarray(given, given + Math.min(p.length, 50));
-        p.set(part);
-        given += part.length;
-        return Promise.resolve(part.length || null);
-      },
-    },
-    stdout: capture(),
-    stderr: capture(onStderr),
-    signal,
-  } satisfies MainIo;
-  const exit = await main(args, io);
-  const [stdout, stderr] = [io.stdout, io.stderr]
-    .map(({ bytes }) => decoder.decode(new Uint8Array(bytes)));
-  return { exit, stdout, stderr };
+  const stdout = capture({ terminal, onText: onStdout });
+  const stderr = capture({ terminal, onText: onStderr });
+  const io = { stdin: { read }, stdout, stderr, signal };
+  const exit = times ? await runMode(args, io, times) : await main(args, io);
+  return { exit, stdout: stdout.text, stderr: stderr.text };
 }
 
-/** A server that answers each connection with these bytes and closes it. */
+/** Runs --serve or --drill. */
+export async function runMode(
+  args: string[],
+  io: MainIo,
+  times: ServeTimes & DrillTimes,
+): Promise<number> {
+  const flags = checkFlags(readFlags(args));
+  return flags.mode === "drill" ? await drill(flags, io, times) : await serve(flags, io, times);
+}
+
+/** A stream that keeps what is written to it. */
+export function capture(
+  { terminal = false, onText }: { terminal?: boolean; onText?: (text: string) => void } = {},
+) {
+  const decoder = new TextDecoder();
+  const stream = {
+    text: "",
+    isTerminal: () => terminal,
+    writeSync(p: Uint8Array) {
+      const part = p.subarray(0, 1000); // a short write is allowed
+      stream.text += decoder.decode(part, { stream: true });
+      onText?.(stream.text);
+      return part.length;
+    },
+  };
+  return stream;
+}
+
+/** A stream on which every read and write fails. */
+export function failing(error: Error) {
+  const fail = (): never => {
+    throw error;
+  };
+  return { isTerminal: () => false, writeSync: fail, read: () => Promise.reject(error) };
+}
+
+/** A server that answers each connection with this response and closes it. */
 export function answering(wire: string): AsyncDisposable & { port: string } {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const serving = (async () => {
     for await (const conn of listener) {
       await conn.read(new Uint8Array(4096));
-      await conn.write(new TextEncoder().encode(wire));
+      const data = new TextEncoder().encode(wire);
+      for (let sent = 0; sent < data.length;) sent += await conn.write(data.subarray(sent));
       conn.close();
     }
   })();
@@ -82,88 +110,48 @@ export function freePort(): string {
   return String(listener.addr.port);
 }
 
-/** What fails whenever it is written to or read from. */
-export function failing(error: Error) {
-  const fail = (): never => {
-    throw error;
-  };
-  return { isTerminal: () => false, writeSync: fail, read: () => Promise.reject(error) };
-}
-
-/** A stream, and what has been written to it. */
-export function capture() {
-  const stream = {
-    text: "",
-    isTerminal: () => false,
-    writeSync(p: Uint8Array) {
-      stream.text += decoder.decode(p);
-      return p.length;
-    },
-  };
-  return stream;
-}
-
-export const FULL = new Error("No space left on device (os error 28)");
-export const CLOSED = new Deno.errors.BrokenPipe("Broken pipe (os error 32)");
-
-/** Runs --serve until the end of the block, or until it is stopped. */
+/** Runs --serve until it is stopped, at the latest at the end of the block. */
 export async function serving(args: string[], streams: Streams = {}) {
+  const running = await listening(["--serve", ...args], /listening on .*:(\d+),/, streams);
+  return { ...running, [Symbol.asyncDispose]: () => running.stop().then(() => {}) };
+}
+
+/** Runs --drill until it is over, or it is stopped. */
+export function drilling(args: string[], streams: Streams = {}) {
+  return listening(["--drill", ...args], /drill on .*:(\d+): run your client 20 times/, streams);
+}
+
+async function listening(args: string[], pattern: RegExp, streams: Streams) {
   const abort = new AbortController();
-  const listening = Promise.withResolvers<string>();
-  const running = run(["--serve", "--port", "0", ...args], {
+  const port = Promise.withResolvers<string>();
+  const finished = run([...args, "--port", "0"], {
     ...streams,
     signal: abort.signal,
     onStderr(text) {
-      const port = /^key_client: listening on 127\.0\.0\.1:(\d+), Ctrl-C ends it\n/.exec(text)?.[1];
-      if (port) listening.resolve(port);
+      const match = pattern.exec(text.slice(0, 200));
+      if (match) port.resolve(match[1]);
       streams.onStderr?.(text);
     },
   });
   const stop = () => {
     abort.abort();
-    return running;
+    return finished;
   };
-  const port = await listening.promise;
-  return { port, stop, [Symbol.asyncDispose]: () => stop().then(() => {}) };
+  return { port: await port.promise, finished, stop };
 }
 
-/** Sends this, and reads to the close. */
+/** Sends this, and reads until the connection closes. */
 export async function send(port: string, wire: string, isAll = true): Promise<string> {
   using conn = await Deno.connect({ port: Number(port) });
   const response = new Response(conn.readable).text();
-  const data = Uint8Array.from(wire, (char) => char.charCodeAt(0));
+  const data = bytes(wire);
   for (let sent = 0; sent < data.length;) sent += await conn.write(data.subarray(sent));
   if (isAll) await conn.closeWrite();
   return await response;
 }
 
-/** The log without what is another one each time. */
+/** Replaces what differs from run to run: times and ports. */
 export function timeless(log: string): string {
-  return log.replace(/\d\d:\d\d:\d\d 127\.0\.0\.1:\d+/g, "TIME PEER").replace(
-    /Date: .*GMT/g,
-    "DATE",
-  )
-    .replace(/127\.0\.0\.1:\d+/g, "HOST");
+  return log.replace(/\d\d:\d\d:\d\d 127\.0\.0\.1:\d+/g, "TIME PEER")
+    .replace(/Date: .*GMT/g, "DATE").replace(/127\.0\.0\.1:\d+/g, "HOST");
 }
-
-/** Runs --drill until it is over, or until it is stopped. */
-export async function drilling(args: string[], streams: Streams = {}) {
-  const abort = new AbortController();
-  const listening = Promise.withResolvers<number>();
-  const running = run(["--drill", "--port", "0", ...args], {
-    ...streams,
-    signal: abort.signal,
-    onStderr(text) {
-      const port = /^key_client: drill on 127\.0\.0\.1:(\d+): run your client 20 times/.exec(text)
-        ?.[1];
-      if (port) listening.resolve(Number(port));
-    },
-  });
-  const port = await listening.promise;
-  return { port, running, stop: () => abort.abort() };
-}
-
-export const NAMES = Object.keys(FAULTS) as FaultName[];
-
-export const NOT_PERMITTED =
-  /^key_client: .*Requires net access to "127\.0\.0\.1:\d+", run again with the --allow-net flag\n$/;
