@@ -42,7 +42,7 @@ export type { MainIo, OutputStream } from "./cli/output.ts";
  *   },
  * };
  * await main(["--version"], { stdout });
- * console.log(text); // key_client 0.2.0
+ * console.log(text); // key_client, and the version
  * ```
  */
 export async function main(args: string[], io: Partial<MainIo> = {}): Promise<number> {
