@@ -23,11 +23,8 @@ const servers = new Deno.Command(Deno.execPath(), {
   stdout: "piped",
 }).spawn();
 const ports = servers.stdout.getReader();
-const [port, bodiesPort, rivalPort] = new TextDecoder().decode((await ports.read()).value).split(
-  " ",
-).map(
-  Number,
-);
+const line = new TextDecoder().decode((await ports.read()).value);
+const [port, bodiesPort, rivalPort] = line.split(" ").map(Number);
 
 // ---- One exchange, one conversation
 
@@ -35,6 +32,11 @@ const keyRequest = (connection: string) =>
   ENCODER.encode(
     `KEY /user/User1/ HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\n` +
       `User-Agent: key_client\r\nAccept: */*\r\n${connection}\r\n`,
+  );
+const putRequest = (key: string) =>
+  ENCODER.encode(
+    `PUT /key/User1/${key}/ HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\n` +
+      "User-Agent: key_client\r\nAccept: */*\r\nContent-Length: 0\r\n\r\n",
   );
 const keyUrl = `http://127.0.0.1:${port}/user/User1/`;
 const WARM = { n: 5000, warmup: 10_000 };
@@ -59,30 +61,29 @@ const WARM = { n: 5000, warmup: 10_000 };
 }
 
 {
-  const group = "KEY, over a kept connection";
-  const request = keyRequest("");
+  const group = "PUT after PUT, over one connection";
   const conn = await Deno.connect({ port });
   const buffer = new Uint8Array(4096);
   const client = new KeyClient({ port });
+  const key = new TextDecoder().decode(await client.requestKey());
+  const request = putRequest(key);
   Deno.bench("bare socket, nothing parsed", { group, baseline: true, ...WARM }, async () => {
     await conn.write(request);
     await conn.read(buffer);
   });
   Deno.bench("KeyClient", { group, ...WARM }, async () => {
-    await client.requestKey();
+    await client.verifyKey(key);
   });
+  const url = `http://127.0.0.1:${port}/key/User1/${key}/`;
   Deno.bench("fetch, pooled", { group, ...WARM }, async () => {
-    await (await fetch(keyUrl, { method: "KEY" })).bytes();
+    await (await fetch(url, { method: "PUT" })).bytes();
   });
 }
 
 {
   const group = "20 conversations, over a new connection each";
   const key = keyRequest("");
-  const put = ENCODER.encode(
-    `PUT /key/User1/${"0".repeat(128)}/ HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\n` +
-      "User-Agent: key_client\r\nAccept: */*\r\nContent-Length: 0\r\n\r\n",
-  );
+  const put = putRequest("0".repeat(128));
   const python = new Deno.Command("python3", {
     args: ["-c", pythonConversations()],
     stdin: "piped",
@@ -150,6 +151,8 @@ for line in sys.stdin:
   const main = new URL("../main.ts", import.meta.url).href;
   const options = { group, n: 50, warmup: 5 };
   Deno.bench("an empty program", { ...options, baseline: true }, run("data:text/javascript,"));
+  Deno.bench("main.ts --version", options, run(main, "--version"));
+  Deno.bench("main.ts --key, one stage", options, run(main, "--key", "--port", `${port}`));
   Deno.bench("main.ts, both stages", options, run(main, "--port", `${port}`));
 }
 
