@@ -112,6 +112,8 @@ export class KeyClientError extends Error {
   readonly status?: number;
 
   /**
+   * Creates the error.
+   *
    * @param code What kind of thing went wrong.
    * @param message One sentence.
    * @param options The error behind it (`cause`), and the response.
@@ -304,6 +306,7 @@ class Exchange implements Disposable {
     this.#conn?.close();
   }
 
+  /** Returns the response, or rejects with the reason of the stop. */
   async run(request: Uint8Array): Promise<HttpResponse> {
     try {
       return await this.#send(request, this.#conn !== undefined);
