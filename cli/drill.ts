@@ -27,14 +27,17 @@ import {
 } from "./output.ts";
 import { QueuedOutput } from "./queued_output.ts";
 
-/** How long the drill waits, for tests. */
-export type DrillTimes = Pick<DrillOptions, "quiet" | "timeout" | "patience">;
-
-const NAMES = Object.keys(FAULTS) as FaultName[];
+/** How long the drill waits, and for which faults. The command line has no flags for them. */
+export type DrillSettings = Pick<DrillOptions, "faults" | "quiet" | "timeout" | "patience">;
 
 /** Runs the drill until all rounds are over, or it is interrupted; returns the exit status. */
-export async function drill(flags: Flags, io: MainIo, times?: DrillTimes): Promise<number> {
+export async function drill(
+  flags: Flags,
+  io: MainIo,
+  settings: DrillSettings = {},
+): Promise<number> {
   const { host, port, json, verbose } = flags;
+  const faults = settings.faults ?? Object.keys(FAULTS) as FaultName[];
   let failure: unknown; // of stdout
   const put = (text: string) => {
     try {
@@ -45,7 +48,9 @@ export async function drill(flags: Flags, io: MainIo, times?: DrillTimes): Promi
       drill?.stop(); // at once, as nobody can read the rest
     }
   };
-  const report = json ? new JsonReport(put) : new TextReport(put, io.stdout, verbose);
+  const report = json
+    ? new JsonReport(put, faults)
+    : new TextReport(put, faults, io.stdout, verbose);
   const log = new QueuedOutput(
     io.stderr,
     (count) => `(${count} entries were not read in time)\n`,
@@ -53,9 +58,10 @@ export async function drill(flags: Flags, io: MainIo, times?: DrillTimes): Promi
   const eventLog = new EventLog((text) => log.print(text), painter(io.stderr), true);
   const start = () =>
     startDrill({
-      ...times,
+      ...settings,
       hostname: host,
       port,
+      faults,
       onWaiting: (fault) => report.waiting(fault),
       onBegun: (fault) => report.begun(fault),
       onResult: (result) => report.result(result),
@@ -64,20 +70,20 @@ export async function drill(flags: Flags, io: MainIo, times?: DrillTimes): Promi
   const drill = listen(start, flags, io);
   if (!drill) return 2;
   const where = authority(drill.addr.hostname, drill.addr.port);
-  complain(io, `drill on ${where}: run your client ${NAMES.length} times, Ctrl-C ends it`);
+  complain(io, `drill on ${where}: run your client ${faults.length} times, Ctrl-C ends it`);
   const release = onInterrupt(io, () => drill.stop());
   const results = await drill.finished;
   report.end(results);
   await log.end("");
   release(); // until then, an interrupt must not end the process
   if (failure !== undefined) throw failure;
-  const { failed, missing } = count(results);
+  const { failed, missing } = count(results, faults);
   return missing > 0 ? 130 : failed > 0 ? 1 : 0;
 }
 
-function count(results: DrillResult[]): { passed: number; failed: number; missing: number } {
+function count(results: DrillResult[], faults: FaultName[]) {
   const passed = results.filter((result) => result.passed).length;
-  return { passed, failed: results.length - passed, missing: NAMES.length - results.length };
+  return { passed, failed: results.length - passed, missing: faults.length - results.length };
 }
 
 /** What is printed about the rounds. */
@@ -92,14 +98,21 @@ interface Report {
 /** A line for each result, with help for a client that failed, and a table at the end. */
 class TextReport implements Report {
   readonly #put: (text: string) => void;
+  readonly #faults: FaultName[];
   readonly #paint: Paint;
   readonly #isLive: boolean; // the line of the round under way changes
   readonly #erase: string;
   readonly #judged = new Set<FaultName>();
   #cause: DrillCause | null = null; // the last one
 
-  constructor(put: (text: string) => void, stdout: OutputStream, isVerbose: boolean) {
+  constructor(
+    put: (text: string) => void,
+    faults: FaultName[],
+    stdout: OutputStream,
+    isVerbose: boolean,
+  ) {
     this.#put = put;
+    this.#faults = faults;
     this.#paint = painter(stdout);
     this.#isLive = stdout.isTerminal() && !isVerbose; // else the log may come in between
     this.#erase = this.#isLive ? "\r\x1b[K" : "";
@@ -124,17 +137,17 @@ class TextReport implements Report {
     }
     this.#cause = cause ?? this.#cause;
     this.#put(text);
-    if (isLate) this.waiting(NAMES[this.#judged.size]);
+    if (isLate) this.waiting(this.#faults[this.#judged.size]);
   }
 
   end(results: DrillResult[]): void {
-    const { passed, missing } = count(results);
+    const { passed, missing } = count(results, this.#faults);
     const rows = results.map(({ fault, passed }) =>
       `${this.#mark(passed)} ${fault.padEnd(11)} ${FAULTS[fault].good}\n`
     );
     let text = this.#erase;
     if (rows.length > 0) text += `\n  ${"drill".padEnd(11)} a good client\n${rows.join("")}`;
-    text += `${passed} of ${NAMES.length} passed`;
+    text += `${passed} of ${this.#faults.length} passed`;
     text += `${missing > 0 ? `, ${missing} without a verdict` : ""}\n`;
     const flaw = results.find((result) => !result.passed);
     if (flaw) text += `to try a fault by itself: --serve --fault ${flaw.fault}\n`;
@@ -167,10 +180,12 @@ function wrap(text: string): string {
 /** A JSON object for each result, as check50 has it, and one with the counts at the end. */
 class JsonReport implements Report {
   readonly #put: (text: string) => void;
+  readonly #faults: FaultName[];
   #pending?: DrillResult; // printed when the next round begins: a late PUT may replace it
 
-  constructor(put: (text: string) => void) {
+  constructor(put: (text: string) => void, faults: FaultName[]) {
     this.#put = put;
+    this.#faults = faults;
   }
 
   waiting(): void {}
@@ -186,7 +201,7 @@ class JsonReport implements Report {
 
   end(results: DrillResult[]): void {
     this.begun();
-    this.#put(jsonLine(count(results)));
+    this.#put(jsonLine(count(results, this.#faults)));
   }
 }
 

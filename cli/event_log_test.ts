@@ -187,7 +187,7 @@ Deno.test("main() --serve says early what an unfinished request lacks, and why i
   const onStderr = (text: string) => {
     if (text.includes("unfinished") && text.includes("idle for 0.2 s")) seen.resolve();
   };
-  await using server = await serving([], { onStderr, times: { idleTimeout: 200 } });
+  await using server = await serving([], { onStderr, settings: { idleTimeout: 200 } });
   using unfinished = await Deno.connect({ port: Number(server.port) });
   await unfinished.write(new TextEncoder().encode("KEY /user/Ada/ HTTP/1.1\nHost: a\n"));
   using idle = await Deno.connect({ port: Number(server.port) });
@@ -216,7 +216,7 @@ Deno.test("main() --serve repeats what a request lacked only if it fails", async
   const onStderr = (text: string) => {
     if (text.match(/unfinished/g)?.length === 2) unfinished.resolve();
   };
-  await using server = await serving(["-v"], { onStderr, times: { idleTimeout: 200 } });
+  await using server = await serving(["-v"], { onStderr, settings: { idleTimeout: 200 } });
   using good = await Deno.connect({ port: Number(server.port) });
   await good.write(new TextEncoder().encode("KEY /user/Ada/ HTTP/1.1\r\nHost: a\r\n"));
   using bad = await Deno.connect({ port: Number(server.port) });

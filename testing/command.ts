@@ -1,6 +1,6 @@
 /** What the tests of the command line share. They run it in this process, with their own streams. */
 
-import { drill, type DrillTimes } from "../cli/drill.ts";
+import { drill, type DrillSettings } from "../cli/drill.ts";
 import { checkFlags, readFlags } from "../cli/flags.ts";
 import { serve, type ServeTimes } from "../cli/serve.ts";
 import { main, type MainIo } from "../main.ts";
@@ -24,16 +24,16 @@ export interface Streams {
   /** Whether stdout and stderr are a terminal. */
   terminal?: boolean;
   signal?: AbortSignal;
-  /** How long the practice server and the drill wait. */
-  times?: ServeTimes & DrillTimes;
+  /** What the practice server and the drill can do, but no flag says. */
+  settings?: ServeTimes & DrillSettings;
   /** Called with all of the stream so far, whenever it grows. */
   onStdout?: (text: string) => void;
   onStderr?: (text: string) => void;
 }
 
-/** Runs main(). With `times`, it runs the mode itself, as main() has no parameter for them. */
+/** Runs main(), or with `settings` the mode itself, as main() has no parameter for them. */
 export async function run(args: string[], streams: Streams = {}): Promise<Run> {
-  const { stdin = "", terminal, signal, times, onStdout, onStderr } = streams;
+  const { stdin = "", terminal, signal, settings, onStdout, onStderr } = streams;
   const input = new TextEncoder().encode(stdin);
   let given = 0;
   const read = (p: Uint8Array): Promise<number | null> => {
@@ -45,7 +45,7 @@ export async function run(args: string[], streams: Streams = {}): Promise<Run> {
   const stdout = capture({ terminal, onText: onStdout });
   const stderr = capture({ terminal, onText: onStderr });
   const io = { stdin: { read }, stdout, stderr, signal };
-  const exit = times ? await runMode(args, io, times) : await main(args, io);
+  const exit = settings ? await runMode(args, io, settings) : await main(args, io);
   return { exit, stdout: stdout.text, stderr: stderr.text };
 }
 
@@ -53,10 +53,12 @@ export async function run(args: string[], streams: Streams = {}): Promise<Run> {
 export async function runMode(
   args: string[],
   io: MainIo,
-  times: ServeTimes & DrillTimes,
+  settings: ServeTimes & DrillSettings,
 ): Promise<number> {
   const flags = checkFlags(readFlags(args));
-  return flags.mode === "drill" ? await drill(flags, io, times) : await serve(flags, io, times);
+  return flags.mode === "drill"
+    ? await drill(flags, io, settings)
+    : await serve(flags, io, settings);
 }
 
 /** A stream that keeps what is written to it. */
@@ -118,7 +120,7 @@ export async function serving(args: string[], streams: Streams = {}) {
 
 /** Runs --drill until it is over, or it is stopped. */
 export function drilling(args: string[], streams: Streams = {}) {
-  return listening(["--drill", ...args], /drill on .*:(\d+): run your client 20 times/, streams);
+  return listening(["--drill", ...args], /drill on .*:(\d+): run your client \d+ times/, streams);
 }
 
 async function listening(args: string[], pattern: RegExp, streams: Streams) {
