@@ -15,9 +15,10 @@
  * @module
  */
 
-import { IncomingRequest } from "./request.ts";
+import { RequestReader } from "./request.ts";
 import type { Remark } from "./remark.ts";
 
+export type { RemarkCode } from "./rules.ts";
 export { factOf, type Remark, type Severity } from "./remark.ts";
 
 /**
@@ -36,7 +37,6 @@ export { factOf, type Remark, type Severity } from "./remark.ts";
  * ```
  */
 export function checkRequest(bytes: Uint8Array): Remark[] {
-  const request = new IncomingRequest();
-  if (!request.read(bytes)) request.end(bytes);
-  return request.remarks;
+  const reader = new RequestReader();
+  return [...(reader.read(bytes) ?? reader.end(bytes)).remarks];
 }

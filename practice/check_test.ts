@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { checkRequest, type Remark } from "./check.ts";
 import { remarkOf } from "./remark.ts";
-import { IncomingRequest, MAX_REQUEST_SIZE } from "./request.ts";
+import { MAX_REQUEST_SIZE, RequestReader } from "./request.ts";
 import { RULES } from "./rules.ts";
 import { bytes, FUZZ_ROUNDS, KEY, random, utf8 } from "../testing/bytes.ts";
 
@@ -29,22 +29,22 @@ function unmark(marked: string) {
   return { wire, span, settled: offsetOf("‖") ?? wire.length };
 }
 
-const codesOf = (remarks: Remark[]) => remarks.map(({ code }) => code).join(" ");
+const codesOf = (remarks: readonly Remark[]) => remarks.map(({ code }) => code).join(" ");
 
 /** Without what is said of bytes behind the request, which can be seen only if they come with it. */
-const ofRequest = (remarks: Remark[]) =>
+const ofRequest = (remarks: readonly Remark[]) =>
   remarks.filter(({ code }) => !RULES.rest.some(([rest]) => rest === code));
 
 /** Reads byte by byte, as far as there is something to wait for. */
-function readSlowly(wire: Uint8Array): { remarks: Remark[]; isDone: boolean; size: number } {
-  const request = new IncomingRequest();
+function readSlowly(
+  wire: Uint8Array,
+): { remarks: readonly Remark[]; isDone: boolean; size: number } {
+  const reader = new RequestReader();
   for (let size = 1; size <= wire.length; size++) {
-    if (request.read(wire.subarray(0, size))) {
-      return { remarks: request.remarks, isDone: true, size };
-    }
+    const request = reader.read(wire.subarray(0, size));
+    if (request) return { remarks: request.remarks, isDone: true, size };
   }
-  request.end(wire);
-  return { remarks: request.remarks, isDone: false, size: wire.length };
+  return { remarks: reader.end(wire).remarks, isDone: false, size: wire.length };
 }
 
 const L = "KEY /user/Ada/ HTTP/1.1\r\n";
@@ -634,10 +634,9 @@ Deno.test.each(SOUND)("checkRequest() has nothing to say: %s", (_, marked) => {
   assertEquals(checkRequest(unmark(marked).wire), []);
 });
 
-Deno.test("IncomingRequest tells what a request is", () => {
+Deno.test("RequestReader tells what a request is", () => {
   const read = (text: string) => {
-    const request = new IncomingRequest();
-    assert(request.read(bytes(text)));
+    const request = new RequestReader().read(bytes(text))!;
     const { method, target, allow, userId, userSpan, key, keySpan, size } = request;
     const { isPersistent, expectsContinue, error } = request;
     return {
@@ -687,14 +686,13 @@ Deno.test("IncomingRequest tells what a request is", () => {
 
 const WIRES = [...ROWS.map((row) => [row[0], row.at(-1)] as [string, string]), ...SOUND];
 
-Deno.test.each(WIRES)("IncomingRequest says the same byte by byte: %s", (_, marked) => {
+Deno.test.each(WIRES)("RequestReader says the same byte by byte: %s", (_, marked) => {
   const { wire, settled } = unmark(marked);
   const slow = readSlowly(wire);
   assertEquals(slow.remarks, ofRequest(checkRequest(wire)));
   assertEquals(slow.size, settled);
   if (settled < wire.length) return;
-  const quick = new IncomingRequest();
-  assertEquals(quick.read(wire), slow.isDone);
+  assertEquals(new RequestReader().read(wire) !== undefined, slow.isDone);
 });
 
 // ---- The table
@@ -838,7 +836,7 @@ const STRICT_HEAD = new RegExp(
 );
 
 /** Whether a request is beyond hope before its head ends: there is no telling what else comes. */
-const isHopeless = ([first]: Remark[]) =>
+const isHopeless = ([first]: readonly Remark[]) =>
   ["tls", "utf-16", "nul", "bytes-literal", "quoted", "literal-line-end", "slash-line-end"]
     .concat("bare-cr", "too-large").includes(first?.code);
 

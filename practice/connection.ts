@@ -4,35 +4,64 @@
  * @module
  */
 
-import type { ConnectionEvent, KeyServerEvent } from "./events.ts";
-import { type Delivery, FAULT_TABLE, type FaultName, FAULTS } from "./faults.ts";
-import { type Remark, remarkOf } from "./remark.ts";
 import { checkRequest } from "./check.ts";
-import { IncomingRequest, isRequestStart } from "./request.ts";
-import {
-  concat,
-  CONTINUE,
-  CR,
-  decide,
-  encode,
-  ENCODER,
-  type IssuedKeys,
-  LF,
-  prepare,
-} from "./responses.ts";
+import type { ConnectionEvent, KeyServerEvent } from "./events.ts";
+import { deliver, type Delivery, type FaultName, FAULTS } from "./faults.ts";
+import type { RequestHead } from "./head.ts";
+import { notify } from "./notify.ts";
+import { type Remark, remarkOf } from "./remark.ts";
+import { isRequestStart, type ReceivedRequest, RequestReader } from "./request.ts";
+import { concat, CONTINUE, decide, ENCODER, type IssuedKeys, respond } from "./responses.ts";
+import type { RemarkCode } from "./rules.ts";
 
 const UNFINISHED_FACTOR = 15; // idle timeouts until a request that is not whole gets a 400
 const MAX_DRAINED = 1_048_576; // bytes that are read after the last answer
 const HALF_CLOSE_TIME = 200; // ms within which nobody gives up waiting for an answer
 
-/** The server that a connection is to. */
+const LF = 0x0a;
+const CR = 0x0d;
+
+/** The server that a connection belongs to. */
 export interface Host {
   readonly fault: FaultName | undefined;
   readonly keys: IssuedKeys;
   readonly idleTimeout: number;
+  readonly delay: number;
   readonly isClosing: boolean;
+  /** Whether connections are to be such that they can be reset. */
+  readonly needsReset: boolean;
+  /** Resolves when clients can connect. */
+  readonly ready: Promise<void>;
   readonly onEvent: ((event: KeyServerEvent) => void) | undefined;
   remove(connection: Connection): void;
+}
+
+/** A connection as the server needs it; some can be reset. */
+export interface Conn extends
+  Pick<
+    Deno.TcpConn,
+    "read" | "write" | "closeWrite" | "close" | "setNoDelay" | "remoteAddr"
+  > {
+  reset?(): void;
+}
+
+/** The request that is being read. */
+class Incoming {
+  readonly reader = new RequestReader();
+  /** Codes of the remarks that were made meanwhile. */
+  readonly said = new Set<RemarkCode>();
+  isFull = false; // the last read had no room for more, so the next one belongs to it
+  isContinued = false;
+
+  constructor(public reads = 0) {}
+}
+
+/** The last request that got its response. */
+interface Exchange {
+  readonly bytes: Uint8Array;
+  readonly message: string;
+  readonly fault: FaultName | undefined;
+  readonly isSound: boolean;
 }
 
 /** What the server is doing for a client. */
@@ -43,23 +72,17 @@ type State =
   | "draining" // has said that nothing more will come, and reads on so that nothing is reset
   | "closed";
 
+/** One client, from its first byte to its close. */
 export class Connection {
   since = performance.now(); // of this state
   #state: State = "reading";
   #peer: Deno.NetAddr;
   #bytes = new Uint8Array(1024);
   #received = 0;
-  #reads = 0;
-  #isFull = false; // the last read had no room for more, so the next one is a part of it
-  #request = new IncomingRequest();
-  #said = new Set<string>(); // codes of remarks on this request
-  #lastMessage = "";
-  #lastRequest: Uint8Array = new Uint8Array();
-  #lastFault: FaultName | undefined = undefined;
-  #isSound = true; // the last request
+  #incoming = new Incoming();
+  #last: Exchange = { bytes: new Uint8Array(), message: "", fault: undefined, isSound: true };
   #isIdled = false; // it was closed for being idle
   #drained = 0;
-  #isContinued = false;
   #wake: () => void = () => {}; // ends a pause
   #ahead: { bytes: Uint8Array; reading: Promise<number | null> } | undefined = undefined;
   #endedBy: "client" | "server" | undefined = undefined;
@@ -112,7 +135,7 @@ export class Connection {
 
   #break(): void {
     if (this.#state === "closed") return;
-    if (this.#isSound) this.#say(remarkOf("reset", 0, 0), this.#lastRequest);
+    if (this.#last.isSound) this.#say(remarkOf("reset", 0, 0), this.#last.bytes);
     this.close("client");
   }
 
@@ -124,25 +147,25 @@ export class Connection {
     const isLong = waited >= idleTimeout * UNFINISHED_FACTOR;
     if (this.#state === "reading" && isLong) this.#endRequest().catch(() => this.close("server"));
     else if (this.#state === "reading") {
-      if (this.#said.size > 0) return;
+      if (this.#incoming.said.size > 0) return;
       for (const remark of checkRequest(this.#bytes.subarray(0, this.#received))) this.#say(remark);
     } else if (this.#state === "idle") {
       const { fault } = this.server;
       if (fault === "silent") return;
-      if (this.#lastFault === "silent") return this.close("server");
-      const { length } = ENCODER.encode(this.#lastMessage);
+      if (this.#last.fault === "silent") return this.close("server");
+      const { length } = ENCODER.encode(this.#last.message);
       const about = { seconds: idleTimeout / 1000, length };
       if (fault === "keep-open") {
-        return this.#say(remarkOf("kept-open", 0, 0, "", about), this.#lastRequest);
+        return this.#say(remarkOf("kept-open", 0, 0, "", about), this.#last.bytes);
       }
       this.#isIdled = true;
-      this.#say(remarkOf("idle", 0, 0, this.#lastFault, about), this.#lastRequest);
+      this.#say(remarkOf("idle", 0, 0, this.#last.fault, about), this.#last.bytes);
       this.#finish();
     } else if (this.#state === "draining") {
       // Where there is no key, whether the client sees the end is what is to be seen.
       if (this.server.fault && FAULTS[this.server.fault].isBroken) return;
-      if (!this.#isIdled && this.#isSound) {
-        this.#say(remarkOf("still-open", 0, 0), this.#lastRequest);
+      if (!this.#isIdled && this.#last.isSound) {
+        this.#say(remarkOf("still-open", 0, 0), this.#last.bytes);
       }
       this.close("server");
     } else if (isLong) this.close("server");
@@ -159,10 +182,10 @@ export class Connection {
     this.close("server");
   }
 
-  close(by: "client" | "server"): void {
+  close(by: "client" | "server", { isReset = false } = {}): void {
     if (this.#state === "closed") return;
     this.#state = "closed";
-    if (this.#lastFault === "reset") this.conn.reset!();
+    if (isReset && this.conn.reset) this.conn.reset();
     else this.conn.close();
     this.#wake();
     this.#emit({ type: "closed", by: this.#endedBy ?? by });
@@ -210,19 +233,21 @@ export class Connection {
     if (this.#state === "idle" && !this.#isFurther(count)) return;
     if (this.#received === 0) {
       this.#enter("reading");
-      this.#said.clear();
+      this.#incoming = new Incoming();
     }
     this.#received += count;
-    if (!this.#isFull) this.#reads++;
-    this.#isFull = this.#received === this.#bytes.length;
-    if (this.#request.read(this.#bytes.subarray(0, this.#received))) await this.#answer();
-    if (this.#state !== "reading" || !this.#request.expectsContinue || this.#isContinued) return;
+    const incoming = this.#incoming;
+    if (!incoming.isFull) incoming.reads++;
+    incoming.isFull = this.#received === this.#bytes.length;
+    const bytes = this.#bytes.subarray(0, this.#received);
+    const request = incoming.reader.read(bytes);
+    if (request) return await this.#answer(request);
+    if (!incoming.reader.head?.expectsContinue || incoming.isContinued) return;
     const { fault } = this.server;
     if (fault && FAULTS[fault].isBroken) return; // or it would not be silence, say; the body will come
-    this.#isContinued = true;
-    if (!this.#request.error) return await this.#continue();
-    this.#request.refuse(this.#bytes.subarray(0, this.#received)); // and spare it its body
-    await this.#answer();
+    if (incoming.reader.isRefused) return await this.#answer(incoming.reader.refuse(bytes));
+    incoming.isContinued = true;
+    await this.#continue(incoming.reader.head);
   }
 
   /** Tells whether a further request begins with what came after an answer. */
@@ -241,86 +266,77 @@ export class Connection {
   }
 
   async #endRequest(): Promise<void> {
-    this.#request.end(this.#bytes.subarray(0, this.#received));
-    await this.#answer();
+    await this.#answer(this.#incoming.reader.end(this.#bytes.subarray(0, this.#received)));
   }
 
   /** RFC 9110 section 10.1.1. */
-  async #continue(): Promise<void> {
+  async #continue({ method, userId }: RequestHead): Promise<void> {
     const bytes = ENCODER.encode(CONTINUE);
     const request = this.#bytes.slice(0, this.#received);
-    const { method, userId } = this.#request;
     this.#emit({ type: "answer", status: 100, message: "", bytes, request, method, userId });
     await this.#write(bytes);
   }
 
-  /** Answers the request that has come, and those behind it that are whole as well, in one write. */
-  async #answer(): Promise<void> {
+  /** Responds to a request, and to those after it that are whole as well, in one write. */
+  async #answer(first: ReceivedRequest): Promise<void> {
     this.#enter("answering");
-    const plain: Uint8Array[] = [];
-    let faulty: Delivery | undefined;
+    const sound: Uint8Array[] = [];
+    let delivery: Delivery;
     let taken = 0;
-    let isLast: boolean;
+    let next: ReceivedRequest | undefined = first;
     do {
-      const bytes = this.#bytes.slice(taken, taken + this.#request.size);
-      isLast = !this.#request.isPersistent || this.server.isClosing;
-      const answer = this.#answerOne(bytes, isLast);
-      if (answer instanceof Uint8Array) plain.push(answer);
-      else {
-        faulty = answer;
-        isLast = answer.isLast ?? isLast;
-      }
-      taken += this.#request.size;
-      this.#request = new IncomingRequest();
-      this.#isContinued = false;
-      this.#reads = Math.min(1, this.#received - taken);
-      this.#isFull = false;
-      this.#said.clear();
-    } while (
-      !isLast && faulty === undefined && taken < this.#received &&
-      this.#request.read(this.#bytes.subarray(taken, this.#received))
-    );
+      const bytes = this.#bytes.slice(taken, taken + next.size);
+      delivery = this.#respond(next, bytes);
+      if (this.#last.fault === undefined) sound.push(...delivery.parts);
+      taken += next.size;
+      this.#incoming = new Incoming(Math.min(1, this.#received - taken));
+      const isMore = !delivery.isLast && this.#last.fault === undefined && taken < this.#received;
+      next = isMore
+        ? this.#incoming.reader.read(this.#bytes.subarray(taken, this.#received))
+        : undefined;
+    } while (next);
     this.#bytes.copyWithin(0, taken, this.#received);
     this.#received -= taken;
-    if (plain.length > 0 && !await this.#write(concat(plain))) return;
-    if (faulty && !await this.#deliver(faulty)) return;
-    if (isLast || this.server.isClosing) {
+    await this.server.ready; // with its response a client may connect again
+    if (sound.length > 0 && !await this.#write(concat(sound))) return;
+    if (this.#last.fault !== undefined && !await this.#deliver(delivery)) return;
+    if (delivery.isLast || this.server.isClosing) {
       this.#sayIfLate(this.#bytes.subarray(0, this.#received));
       return await this.#finish();
     }
     if (this.#received === 0) return this.#enter("idle");
     this.#enter("reading");
-    // With a fault each answer goes out by itself.
-    if (this.#request.read(this.#bytes.subarray(0, this.#received))) await this.#answer();
+    // With a fault each response goes out by itself.
+    next = this.#incoming.reader.read(this.#bytes.subarray(0, this.#received));
+    if (next) await this.#answer(next);
   }
 
-  /** Gives the answer to the request that has come, or how it is delivered with its fault. */
-  #answerOne(bytes: Uint8Array, isLast: boolean): Uint8Array | Delivery {
-    const request = this.#request;
+  /** Decides what a request gets, and tells of it. */
+  #respond(request: ReceivedRequest, bytes: Uint8Array): Delivery {
     const { method, userId } = request;
-    this.#emit({ type: "request", bytes, reads: this.#reads, method, userId });
-    const { fault } = this.server; // which may have been changed just now
-    const answer = prepare(decide(request, this.#peer.hostname, this.server.keys), request, isLast);
-    for (const remark of request.remarks) this.#say(remark, bytes);
-    const delivery = fault ? FAULT_TABLE[fault].deliver(answer) : encode(answer);
-    this.#isSound = !request.isBroken;
-    this.#lastMessage = answer.message;
-    this.#lastRequest = bytes;
-    this.#lastFault = fault;
-    if (this.server.onEvent) {
-      const { status, message } = answer;
-      const wire = delivery instanceof Uint8Array ? delivery : concat(delivery.parts);
-      const about = { status, message, bytes: wire, request: bytes, method, userId };
-      const { error } = request;
+    this.#emit({ type: "request", bytes, reads: this.#incoming.reads, method, userId });
+    const { server, conn } = this;
+    const { fault } = server; // which may have been changed just now
+    const decision = decide(request, this.#peer.hostname, server.keys);
+    const { error, remarks, newKey } = decision;
+    if (newKey) server.keys.add(newKey, userId!, this.#peer.hostname);
+    for (const remark of remarks) this.#say(remark, bytes);
+    const isOdd = server.needsReset && !conn.reset; // what comes next may have to be reset
+    const isLast = !request.isPersistent || server.isClosing || isOdd;
+    const delivery = deliver(respond(decision, request, isLast), fault, server.delay);
+    const { status, message, parts } = delivery;
+    this.#last = { bytes, message, fault, isSound: !request.isBroken };
+    if (server.onEvent) {
+      const about = { status, message, bytes: concat(parts), request: bytes, method, userId };
       this.#emit({ type: "answer", ...about, ...(error && { error }), ...(fault && { fault }) });
     }
     return delivery;
   }
 
-  /** Gives `false` if the connection is over. */
-  async #deliver({ parts, delay = 0, pause = 0 }: Delivery): Promise<boolean> {
-    if (this.#lastFault === "reset") {
-      this.close("server");
+  /** Returns `false` if the connection is over. */
+  async #deliver({ parts, delay = 0, pause = 0, isReset }: Delivery): Promise<boolean> {
+    if (isReset) {
+      this.close("server", { isReset });
       return false;
     }
     for (const [at, part] of parts.entries()) {
@@ -345,7 +361,7 @@ export class Connection {
   }
 
   #sayIfLate(bytes: Uint8Array): void {
-    const isLate = this.#isSound && !this.server.isClosing && bytes.length > 0 &&
+    const isLate = this.#last.isSound && !this.server.isClosing && bytes.length > 0 &&
       isRequestStart(bytes);
     if (isLate) this.#say(remarkOf("late-request", 0, 0), bytes.slice());
   }
@@ -357,7 +373,7 @@ export class Connection {
       }
       return true;
     } catch {
-      if (this.#state !== "closed") this.#say(remarkOf("gone", 0, 0), this.#lastRequest);
+      if (this.#state !== "closed") this.#say(remarkOf("gone", 0, 0), this.#last.bytes);
       this.close("client");
       return false;
     }
@@ -386,8 +402,8 @@ export class Connection {
 
   /** Says a thing once. */
   #say(remark: Remark, request?: Uint8Array): void {
-    if (this.#said.has(remark.code)) return;
-    this.#said.add(remark.code);
+    if (this.#incoming.said.has(remark.code)) return;
+    this.#incoming.said.add(remark.code);
     const bytes = request ?? this.#bytes.slice(0, this.#received);
     this.#emit({ type: "remark", remark, bytes });
   }
@@ -396,22 +412,9 @@ export class Connection {
     const { onEvent } = this.server;
     if (onEvent === undefined) return;
     const common = { connection: this.id, peer: this.#peer, time: Date.now() };
-    try {
-      const result: unknown = onEvent({ ...event, ...common } as KeyServerEvent);
-      if (result instanceof Promise) result.catch(() => {});
-    } catch {
-      // Not the client's problem.
-    }
+    notify(onEvent, { ...event, ...common } as KeyServerEvent);
   }
 }
-
-/** A connection as the server needs it; some can be reset. */
-export type Conn =
-  & Pick<
-    Deno.TcpConn,
-    "read" | "write" | "closeWrite" | "close" | "setNoDelay" | "remoteAddr"
-  >
-  & { reset?(): void };
 
 /** An event without what all of them have. */
 type EventOf<E> = E extends ConnectionEvent ? Omit<E, keyof ConnectionEvent> : never;

@@ -39,8 +39,9 @@ import {
   type RequestEvent,
   startKeyServer,
 } from "./server.ts";
+import { notify } from "./notify.ts";
 import { factOf, type Remark } from "./remark.ts";
-import { requestLine } from "./text.ts";
+import { cut, requestLine } from "./text.ts";
 
 /**
  * Options of {@linkcode startDrill}.
@@ -86,11 +87,19 @@ export interface DrillOptions {
    * @default {2_000}
    */
   quiet?: number;
-  /** Called when the drill waits for a client to try a fault on. */
+  /**
+   * Milliseconds that the fault `slow` waits before a response.
+   * @default {2_000}
+   */
+  delay?: number;
+  /**
+   * Called when the drill waits for a client to try a fault on. What this callback, or another one,
+   * throws or rejects with is dropped.
+   */
   onWaiting?: (fault: FaultName) => void;
   /** Called when a client has come. */
   onBegun?: (fault: FaultName) => void;
-  /** Called when a drill is over, and again if a late PUT changes the verdict. */
+  /** Called when a round is over, and again with a new result if a late PUT changes the verdict. */
   onResult?: (result: DrillResult) => void;
   /** Called with all that happens on the wire. */
   onEvent?: (event: KeyServerEvent) => void;
@@ -133,10 +142,13 @@ export interface Drill extends AsyncDisposable {
   /** Resolves with a result for each fault that was tried, when all were, or when it is stopped. */
   readonly finished: Promise<DrillResult[]>;
   /**
-   * Stops it. A client that has just ended its connection still gets its verdict: this takes as long
-   * as `quiet`, unless it is said twice.
+   * Stops the drill. A client that has just closed its connection still gets its verdict: this takes
+   * as long as `quiet`, unless the drill is to stop `now`.
+   *
+   * @param options Whether to stop at once, without a further verdict. By default not.
+   * @returns The results so far.
    */
-  stop(): Promise<DrillResult[]>;
+  stop(options?: { now?: boolean }): Promise<DrillResult[]>;
 }
 
 /**
@@ -207,7 +219,7 @@ class Examiner implements Drill {
   #faults: FaultName[];
   #times: { timeout: number; patience: number; quiet: number };
   #server: KeyServer;
-  #results: DrillResult[] = [];
+  #results: DrillResult[] = []; // none of them is ever changed
   #trial: Trial | undefined = undefined;
   #last: Trial | undefined = undefined; // the one before
   #events: KeyServerEvent[] = []; // since the last verdict
@@ -235,9 +247,9 @@ class Examiner implements Drill {
       if (!(time > 0)) throw new RangeError(`Cannot use ${name} ${time}`);
     }
     const onEvent = (event: KeyServerEvent) => this.#hear(event);
-    const fault = this.#faults.find((name) => name === "reset"); // which can be set only then
-    this.#server = startKeyServer({ hostname, port, fault, onEvent });
-    this.#server.fault = this.#faults[0];
+    const [fault, nextFault] = this.#faults;
+    this.#server = startKeyServer({ hostname, port, fault, delay: options.delay, onEvent });
+    this.#server.nextFault = nextFault;
     this.addr = this.#server.addr;
     const period = Math.min(50, quiet / 4);
     const timer = setInterval(() => this.#tick(period), period);
@@ -249,12 +261,12 @@ class Examiner implements Drill {
       await this.#server.shutdown();
       return this.#results;
     });
-    queueMicrotask(() => this.#call(options.onWaiting, this.#faults[0])); // when we have returned
+    queueMicrotask(() => notify(options.onWaiting, this.#faults[0])); // when we have returned
     if (signal?.aborted) stop();
   }
 
-  stop(): Promise<DrillResult[]> {
-    if (this.#stopped !== undefined || !this.#trial) this.#finish();
+  stop({ now = false } = {}): Promise<DrillResult[]> {
+    if (now || !this.#trial) this.#finish();
     this.#stopped ??= this.#clock;
     return this.finished;
   }
@@ -264,7 +276,7 @@ class Examiner implements Drill {
   }
 
   #hear(event: KeyServerEvent): void {
-    this.#call(this.#options.onEvent, event);
+    notify(this.#options.onEvent, event);
     if (this.#isOver) return;
     const { connection } = event;
     if (event.type === "request" && this.#isNext(event)) { // now: its answer has the next fault
@@ -349,7 +361,7 @@ class Examiner implements Drill {
       isMissing: false,
       isBlank: bytes.length === 0,
     };
-    this.#call(this.#options.onBegun, this.#trial.fault);
+    notify(this.#options.onBegun, this.#trial.fault);
   }
 
   /** A request over a connection that has ended: it may be sent once more over another one. */
@@ -387,10 +399,12 @@ class Examiner implements Drill {
   #amend({ fault, start, isMissing }: Trial, cause: DrillCause | null): void {
     const result = this.#results.at(-1)!;
     const isInTime = this.#clock - start < this.#times.timeout;
-    if (FAULTS[fault].isBroken ? !result.passed : !isMissing || cause !== null || !isInTime) return;
-    result.events.push(...this.#events);
-    Object.assign(result, { passed: cause === null, cause });
-    this.#call(this.#options.onResult, result);
+    const isGood = isMissing && !result.passed && cause === null && isInTime;
+    if (FAULTS[fault].isBroken ? !result.passed : !isGood) return;
+    const events = [...result.events, ...this.#events];
+    const amended = { fault, passed: cause === null, cause, events };
+    this.#results[this.#results.length - 1] = amended;
+    notify(this.#options.onResult, amended);
   }
 
   #tick(period: number): void {
@@ -451,25 +465,17 @@ class Examiner implements Drill {
     this.#last = this.#trial;
     this.#trial = undefined;
     this.#setEvents([]);
-    this.#call(this.#options.onResult, result);
-    const next = this.#faults[this.#results.length];
+    notify(this.#options.onResult, result);
+    const [next, afterNext] = this.#faults.slice(this.#results.length);
     if (next === undefined || this.#stopped !== undefined) return this.#finish();
+    this.#server.nextFault = afterNext; // which may be had on a connection of the round before
     this.#server.fault = next;
-    this.#call(this.#options.onWaiting, next);
+    notify(this.#options.onWaiting, next);
   }
 
   #finish(): void {
     this.#isOver = true;
     this.#ended.resolve();
-  }
-
-  /** What a callback throws is not the drill's problem. */
-  #call<T>(callback: ((value: T) => void) | undefined, value: T): void {
-    try {
-      callback?.(value);
-    } catch {
-      // It is dropped.
-    }
   }
 }
 
@@ -489,8 +495,7 @@ function isProbe({ method, userId }: RequestEvent | AnswerEvent): boolean {
 
 /** A request's line, cut short. */
 function quote(request: Uint8Array): string {
-  const line = requestLine(request);
-  return line.length > 60 ? `${line.slice(0, 57)}...` : line;
+  return cut(requestLine(request), 60);
 }
 
 function isPut(request: Uint8Array): boolean {

@@ -706,7 +706,9 @@ Deno.test("stop() gives what there is so far, and the verdict on who has just go
   using conn = await open(hung.port, KEEPING_REQUEST);
   while (!hung.events.some(({ type }) => type === "answer")) await delay(5);
   hung.stop();
-  assertEquals(await hung.stop(), []); // said twice, it does not wait
+  hung.stop(); // said twice, it still waits
+  assertEquals(await Promise.race([hung.finished, delay(20)]), undefined);
+  assertEquals(await hung.stop({ now: true }), []);
 
   const controller = new AbortController();
   const aborted = drillOf({ signal: controller.signal });

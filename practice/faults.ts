@@ -5,13 +5,14 @@
  */
 
 import {
+  bodyOf,
   concat,
   CONTINUE,
   encode,
   ENCODER,
-  formatHead,
-  type Outgoing,
-  setMessage,
+  headOf,
+  type KeyResponse,
+  withMessage,
 } from "./responses.ts";
 
 /** The name of a fault. */
@@ -39,97 +40,107 @@ export type FaultName =
 
 /** What a fault is, and what becomes of a client that meets it. */
 export interface Fault {
-  /** Whether there is no key to be had. If not, the answer is right and delivered oddly. */
-  isBroken: boolean;
+  /** Whether no client can get a key. If not, the response is right, but delivered oddly. */
+  readonly isBroken: boolean;
   /** What happens on the wire. */
-  description: string;
+  readonly description: string;
   /** What a good client does. */
-  good: string;
+  readonly good: string;
   /** What to do if yours does not. */
-  help: string;
+  readonly help: string;
 }
 
-/** How a faulty answer goes over the wire. */
+/** How a response goes over the wire. */
 export interface Delivery {
-  /** What is written, each part by itself. */
-  parts: Uint8Array[];
+  /** The status that the client is to see; 0 if it gets no response. */
+  readonly status: number;
+  /** The message that the client is to see. */
+  readonly message: string;
+  /** What is written, each part in a separate write. */
+  readonly parts: readonly Uint8Array[];
   /** Milliseconds before the first part. */
-  delay?: number;
+  readonly delay?: number;
   /** Milliseconds before each further part. */
-  pause?: number;
-  /** Whether the connection ends with it, whatever was asked for. */
-  isLast?: boolean;
+  readonly pause?: number;
+  /** Whether the connection closes after it. */
+  readonly isLast: boolean;
+  /** Whether the connection is reset. */
+  readonly isReset?: boolean;
 }
 
-type FaultRow = Fault & { deliver: (answer: Outgoing) => Delivery };
+/**
+ * Returns how a response goes over the wire. Changes nothing.
+ *
+ * @param response The response.
+ * @param fault The fault that it has, if any.
+ * @param delay Milliseconds that the fault `slow` waits.
+ * @returns What is to be written, and when.
+ */
+export function deliver(
+  response: KeyResponse,
+  fault: FaultName | undefined,
+  delay: number,
+): Delivery {
+  return fault ? TABLE[fault].deliver(response, delay) : whole(response);
+}
 
-function odd(
-  description: string,
-  good: string,
-  help: string,
-  deliver: FaultRow["deliver"],
-): FaultRow {
+interface Row extends Fault {
+  deliver: (response: KeyResponse, delay: number) => Delivery;
+}
+
+function odd(description: string, good: string, help: string, deliver: Row["deliver"]): Row {
   return { isBroken: false, description, good, help, deliver };
 }
 
-function broken(...[description, good, help, deliver]: Parameters<typeof odd>): FaultRow {
+function broken(...[description, good, help, deliver]: Parameters<typeof odd>): Row {
   return { isBroken: true, description, good, help, deliver };
 }
 
-function status(status: number, description: string, message: string): FaultRow {
+function status(status: number, description: string, message: string): Row {
   return broken(
     `status ${status} and ${description}`,
     "shows the message, and sends no PUT",
     "look at the status line first: only 200 brings a key; with any other status show the message, return None, and send no PUT",
-    (answer) => {
-      answer.fields = status === 405 ? "Allow: GET\r\n" : "";
-      return replace(answer, status, message);
+    (response) => {
+      const headers = status === 405 ? "Allow: GET\r\n" : "";
+      return whole(withMessage({ ...response, status, headers }, message));
     },
   );
 }
 
-function whole(answer: Outgoing): Delivery {
-  return { parts: [encode(answer)] };
+function whole(response: KeyResponse, parts: Uint8Array[] = [encode(response)]): Delivery {
+  const { status, message, isLast } = response;
+  return { status, message, isLast, parts };
 }
 
-function replace(answer: Outgoing, status: number, message: string): Delivery {
-  answer.status = status;
-  setMessage(answer, message);
-  return whole(answer);
+/** Nothing of a response but these bytes, and then the connection closes. */
+function instead(...parts: Uint8Array[]): Delivery {
+  return { status: 0, message: "", isLast: true, parts };
 }
 
-/** Leaves nothing of an answer but these parts. */
-function instead(answer: Outgoing, parts: Uint8Array[], isLast = true): Delivery {
-  answer.status = 0;
-  answer.message = "";
-  return { parts, isLast };
+function toTheClose(response: KeyResponse): Delivery {
+  return whole({ ...response, framing: "", isLast: true });
 }
 
-function toTheClose(answer: Outgoing): Delivery {
-  answer.framing = "";
-  answer.isLast = true;
-  return { ...whole(answer), isLast: true };
+/** RFC 9110 section 5.1: the names of header fields are case-insensitive. */
+function inLowerCase(response: KeyResponse): Delivery {
+  const head = headOf(response).replace(/^[\w-]+(?=:)/gm, (name) => name.toLowerCase());
+  return whole(response, [ENCODER.encode(head + bodyOf(response))]);
 }
 
-/** RFC 9110 section 5.1: the names of fields are the same in any spelling. */
-function inSmallLetters(answer: Outgoing): Delivery {
-  const head = formatHead(answer).replace(/^[\w-]+(?=:)/gm, (name) => name.toLowerCase());
-  return { parts: [ENCODER.encode(head + answer.body)] };
-}
-
-/** RFC 9112 section 7.1. An older client than HTTP/1.1 knows no chunks. */
-function inChunks(answer: Outgoing): Delivery {
-  if (answer.request.isHttp10) return toTheClose(answer);
-  answer.framing = "Transfer-Encoding: chunked\r\n";
-  const body = ENCODER.encode(answer.body);
-  const parts = [ENCODER.encode(formatHead(answer))];
+/** RFC 9112 section 7.1. A client of HTTP/1.0 knows no chunks. */
+function inChunks(response: KeyResponse): Delivery {
+  if (response.isHttp10) return toTheClose(response);
+  const framing = "Transfer-Encoding: chunked\r\n";
+  const body = ENCODER.encode(bodyOf(response));
+  const parts = [ENCODER.encode(headOf({ ...response, framing }))];
   for (let at = 0; at < body.length; at += CHUNK_SIZE) {
     const data = body.subarray(at, at + CHUNK_SIZE);
     const [size, end] = [`${data.length.toString(16)}\r\n`, "\r\n"].map((t) => ENCODER.encode(t));
     parts.push(size, data, end);
   }
-  if (answer.request.method !== "HEAD") parts.push(ENCODER.encode("0\r\n\r\n"));
-  return { parts: [concat(parts)] };
+  if (!response.isHead) parts.push(ENCODER.encode("0\r\n\r\n"));
+  return whole(response, [concat(parts)]);
 }
 
 const CHUNK_SIZE = 60; // so that a size has a letter in it: 3c, 3c and 8 for a key
@@ -148,18 +159,19 @@ const PAGE = '<!doctype html><html lang="en"><title>It works</title><h1>It works
 const GIBBERISH = "?!$%&/()=+*~#<>|".repeat(8);
 
 // deno-fmt-ignore
-export const FAULT_TABLE: Record<FaultName, FaultRow> = {
+const TABLE: Record<FaultName, Row> = {
   "slow": odd("every answer comes 2 s late", "waits for it",
     "wait longer: 10 s is a usual time-out, in Python `socket.settimeout(10)`; the answer comes after 2 s, and your PUT is to follow",
-    (answer) => ({ ...whole(answer), delay: 2000 })),
+    (response, delay) => ({ ...whole(response), delay })),
   "drip": odd("a byte at a time, each in a segment of its own", "reads on until the answer is whole",
     "a `recv()` brings a part only: call it in a loop until `\\r\\n\\r\\n` has come, and then until the body has as many bytes as Content-Length says",
-    (answer) => ({ parts: Array.from(encode(answer), (byte) => Uint8Array.of(byte)), pause: 2 })),
+    (response) => ({ ...whole(response, Array.from(encode(response), (byte) => Uint8Array.of(byte))), pause: 2 })),
   "split": odd("the body comes 0.2 s after the head", "reads on behind the head",
     "a `recv()` may end with the head: behind `\\r\\n\\r\\n` call it again until the body has as many bytes as Content-Length says",
-    (answer) => {
-      answer.fields += "Cache-Control: no-store\r\n"; // so that the head alone is longer than a key
-      return { parts: [formatHead(answer), answer.body].map((t) => ENCODER.encode(t)), pause: 200 };
+    (response) => {
+      const headers = `${response.headers}Cache-Control: no-store\r\n`; // so that the head is longer than a key
+      const parts = [headOf({ ...response, headers }), bodyOf(response)];
+      return { ...whole(response, parts.map((t) => ENCODER.encode(t))), pause: 200 };
     }),
   "chunked": odd("the body in chunks, without Content-Length", "puts the chunks together",
     "with `Transfer-Encoding: chunked` the body is `3c\\r\\n`, 60 bytes, `\\r\\n`, and so on, up to `0\\r\\n\\r\\n`: read a size with `int(line, 16)`, then so many bytes; the key is these bytes joined (RFC 9112 section 7.1)",
@@ -169,56 +181,46 @@ export const FAULT_TABLE: Record<FaultName, FaultRow> = {
     toTheClose),
   "keep-open": odd("the connection stays open; names of fields in small letters", "stops at the end of the body",
     "if your client waited: the server need not close, so stop reading when the body has as many bytes as Content-Length says, or send `Connection: close`; if it gave up at once: look for `content-length` in `head.lower()`, as names of fields come in capitals and in small letters",
-    inSmallLetters),
+    inLowerCase),
   "interim": odd("`100 Continue`, and 0.2 s later the answer", "takes the second head for the answer",
     "a status from 100 to 199 is not yet the answer: drop that head, and read the next one as you read the first (RFC 9110 section 15.2); the `fetch` of Node.js cannot, its `node:http` can",
-    (answer) => answer.request.isHttp10 ? whole(answer)
-      : ({ parts: [ENCODER.encode(CONTINUE), encode(answer)], pause: 200 })),
+    (response) => response.isHttp10 ? whole(response)
+      : { ...whole(response, [ENCODER.encode(CONTINUE), encode(response)]), pause: 200 }),
   "long-head": odd("8 KiB of fields before the body", "reads on to the empty line",
     "however long the head is, call `recv()` until `\\r\\n\\r\\n` has come; the body is what stands behind it",
-    (answer) => {
-      answer.fields += PADDING;
-      return whole(answer);
-    }),
+    (response) => whole({ ...response, headers: response.headers + PADDING })),
   "status-400": status(400, "a message", messageOf(400)),
   "status-404": status(404, "a message", messageOf(404)),
   "status-405": status(405, "a message", messageOf(405)),
   "status-500": status(500, "a message that looks like a key", LIKE_A_KEY),
   "redirect": broken("status 308 and another path", "takes it for no key",
     "look at the status line first: only 200 brings a key, and 308 sends elsewhere; return None, and send no PUT",
-    (answer) => {
-      answer.fields = "Location: /moved/\r\n";
-      return replace(answer, 308, ELSEWHERE);
-    }),
+    (response) => whole(withMessage({ ...response, status: 308, headers: "Location: /moved/\r\n" }, ELSEWHERE))),
   "empty": broken("the connection closes without a byte", "sees that nothing has come",
     "`recv()` returns `b''` when the server has closed, and does so for ever: stop at the first one, return None, and send no PUT",
-    (answer) => instead(answer, [])),
+    () => instead()),
   "truncate": broken("the connection closes after half of the body", "sees that it is not whole",
     "when `recv()` returns `b''`, compare the body with Content-Length: if it has fewer bytes the key is not whole, so stop reading, return None, and send no PUT",
-    (answer) => {
-      const wire = encode(answer);
-      const half = Math.ceil(ENCODER.encode(answer.body).length / 2);
-      return { parts: [wire.subarray(0, wire.length - half)], isLast: true };
+    (response) => {
+      const wire = encode(response);
+      const half = Math.ceil(ENCODER.encode(bodyOf(response)).length / 2);
+      return { ...whole(response, [wire.subarray(0, wire.length - half)]), isLast: true };
     }),
   "reset": broken("the connection is reset instead of an answer", "catches the error",
     "`recv()` raises ConnectionResetError, an OSError: catch it around the whole conversation, return None, and send no PUT",
-    (answer) => instead(answer, [])),
+    () => ({ ...instead(), isReset: true })),
   "garbage": broken("what comes is no HTTP, and then the connection closes", "sees that there is no status line",
     "the first line must be like `HTTP/1.1 200 OK`: if it is not, this is no answer and holds no key; return None, and send no PUT",
-    (answer) => instead(answer, [ENCODER.encode(`${GIBBERISH}\r\n\r\n${GIBBERISH}`)])),
+    () => instead(ENCODER.encode(`${GIBBERISH}\r\n\r\n${GIBBERISH}`))),
   "silent": broken("no answer, and no end", "gives up, within 30 s",
     "set a time-out before you connect, in Python `socket.settimeout(10)`: when it is over read no more, close the connection, and return None",
-    (answer) => instead(answer, [], false)),
+    () => ({ ...instead(), isLast: false })),
   "short-key": broken("200 and a key of 127 digits", "counts them",
     "a key has exactly 128 hex digits: count them, and if there are fewer or more read no further, return None, and send no PUT",
-    (answer) => replace(answer, answer.status, answer.message.replace(/^([\da-f]{127})[\da-f]$/, "$1"))),
+    (response) => whole(withMessage(response, response.message.replace(/^([\da-f]{127})[\da-f]$/, "$1")))),
   "not-a-key": broken("200 and a page of HTML", "sees that these are no hex digits",
     "look at the body too: a key is 128 characters, each of them one of 0123456789abcdef; if it is not, return None, and send no PUT",
-    (answer) => {
-      answer.type = "text/html; charset=utf-8";
-      answer.fields = "";
-      return replace(answer, 200, PAGE);
-    }),
+    (response) => whole(withMessage({ ...response, status: 200, type: "text/html; charset=utf-8", headers: "" }, PAGE))),
 };
 
 /**
@@ -232,9 +234,20 @@ export const FAULT_TABLE: Record<FaultName, FaultRow> = {
  * for (const [name, { description }] of Object.entries(FAULTS)) console.log(name, description);
  * ```
  */
-export const FAULTS: Readonly<Record<FaultName, Fault>> = FAULT_TABLE;
+export const FAULTS: Readonly<Record<FaultName, Fault>> = Object.freeze(
+  Object.fromEntries(
+    Object.entries(TABLE).map(([name, { deliver: _, ...fault }]) => [name, Object.freeze(fault)]),
+  ),
+) as Readonly<Record<FaultName, Fault>>;
 
+/**
+ * Checks the name of a fault.
+ *
+ * @param name The name, if one is given.
+ * @returns The name.
+ * @throws {TypeError} If no fault has this name.
+ */
 export function checkFault(name: FaultName | undefined): FaultName | undefined {
   if (name === undefined || Object.hasOwn(FAULTS, name)) return name;
-  throw new TypeError(`Cannot use fault ${JSON.stringify(name)}: there is none of that name`);
+  throw new TypeError(`Cannot use fault ${JSON.stringify(name)}: no fault has this name`);
 }

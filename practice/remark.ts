@@ -4,7 +4,8 @@
  * @module
  */
 
-import { type About, type Rule, RULES } from "./rules.ts";
+import { type About, type Part, type RemarkCode, type Rule, RULES } from "./rules.ts";
+import { cut, escapeControls } from "./text.ts";
 
 /**
  * How bad it is: an `"error"` is why a request is refused; a `"warning"` is what this server puts up
@@ -24,8 +25,8 @@ export type Severity = "error" | "warning" | "note";
  * ```
  */
 export interface Remark {
-  /** Which row of the table it comes from, for programs. */
-  code: string;
+  /** What it is about, for programs. */
+  code: RemarkCode;
   /** How bad it is. */
   severity: Severity;
   /** The status of the answer, if it is an error: 400, 404 or 405. */
@@ -39,13 +40,13 @@ export interface Remark {
 }
 
 /**
- * Makes a remark of the row with that code.
+ * Makes a remark of a row of the table.
  *
  * @param code The code of the row.
- * @param start Offset of the first byte that it is about.
- * @param end Offset behind the last one.
- * @param found What the message speaks of.
- * @param about What else it speaks of.
+ * @param start Offset of the first byte that the remark is about.
+ * @param end Offset of the byte after the last one.
+ * @param found The text that the message quotes.
+ * @param about What else the message tells.
  * @returns The remark.
  *
  * @example Usage
@@ -56,17 +57,17 @@ export interface Remark {
  * ```
  */
 export function remarkOf(
-  code: string,
+  code: RemarkCode,
   start: number,
   end: number,
   found = "",
   about: Partial<About> = {},
 ): Remark {
   const rule = Object.values(RULES).flat().find((rule) => rule[0] === code)!;
-  return makeRemark(rule, start, end, found, about);
+  return fillIn(rule, start, end, found, about);
 }
 
-export function makeRemark(
+function fillIn(
   [code, verdict, , message]: Rule,
   start: number,
   end: number,
@@ -84,6 +85,88 @@ export function makeRemark(
     start,
     end,
   };
+}
+
+/** Characters of a text that the patterns of the table are matched against. */
+export const MAX_EXPLAINED = 4096;
+
+/** The remarks on one request as they are found, each code once. */
+export class RemarkList {
+  #remarks: Remark[] = [];
+
+  /** All of them, in the order in which they were found. */
+  get all(): readonly Remark[] {
+    return this.#remarks;
+  }
+
+  /** How many there are. */
+  get count(): number {
+    return this.#remarks.length;
+  }
+
+  /** The last one. */
+  get last(): Remark | undefined {
+    return this.#remarks.at(-1);
+  }
+
+  /**
+   * Adds the remark with this code.
+   *
+   * @param code The code of the row.
+   * @param start Offset of the first byte that the remark is about.
+   * @param size How many bytes it is about.
+   * @param about What the message tells.
+   */
+  say(code: RemarkCode, start: number, size = 0, about: Partial<About> = {}): void {
+    if (!this.#has(code)) this.#remarks.push(remarkOf(code, start, start + size, "", about));
+  }
+
+  /**
+   * Adds the remark of the first row of a part whose pattern matches.
+   *
+   * @param part The part of the table.
+   * @param text The text to match.
+   * @param at Its offset in the request.
+   * @param context What the message tells.
+   * @param size How many bytes of the request stand for the text, if it was decoded.
+   * @returns The code of that row, if there is one.
+   */
+  explain(
+    part: Part,
+    text: string,
+    at: number,
+    context: Partial<About> = {},
+    size: number = text.length,
+  ): RemarkCode | undefined {
+    const shown = text.slice(0, MAX_EXPLAINED);
+    const rule = RULES[part].find(([, , pattern]) => pattern!.test(shown));
+    if (rule === undefined) return undefined;
+    const [code, , pattern] = rule;
+    if (this.#has(code)) return code;
+    const match = new RegExp(pattern!, "d" + pattern!.flags).exec(shown)!;
+    let [start, end] = match.indices!.groups?.here ?? match.indices![0]!;
+    const found = shown.slice(start, end);
+    if (size !== text.length) [start, end] = [0, size]; // the text is not what was sent
+    const about = { ...context, size: found.length, partSize: text.length };
+    const ascii = found.replace(/[\x80-\xff]/g, (byte) => `\\x${byte.charCodeAt(0).toString(16)}`);
+    this.#remarks.push(fillIn(rule, at + start, at + end, ascii, about));
+    return code;
+  }
+
+  /** Moves the remark with this code to the front. */
+  putFirst(code: RemarkCode): void {
+    const at = this.#remarks.findIndex((remark) => remark.code === code);
+    this.#remarks.unshift(...this.#remarks.splice(at, 1));
+  }
+
+  /** Takes the remark with this code back. */
+  withdraw(code: RemarkCode): void {
+    this.#remarks = this.#remarks.filter((remark) => remark.code !== code);
+  }
+
+  #has(code: RemarkCode): boolean {
+    return this.#remarks.some((remark) => remark.code === code);
+  }
 }
 
 /**
@@ -104,15 +187,9 @@ export function factOf({ message }: Pick<Remark, "message">): string {
   return /^(?:`[^`]*`|[^`:;]|[:;](?! ))*/.exec(message)![0];
 }
 
-/** Cuts a text short, and shows what could move a terminal or end the line as an escape. */
+/** Cuts text and escapes what could move a terminal's cursor or end the line. */
 function show(text: string): string {
-  const shown = text.slice(0, MAX_SHOWN).toWellFormed().replace(
-    /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu,
-    (char) => ESCAPES[char] ?? `\\u{${char.codePointAt(0)!.toString(16)}}`,
-  );
-  const isCut = text.length > MAX_SHOWN || shown.length > MAX_SHOWN;
-  return isCut ? `${shown.slice(0, MAX_SHOWN)}...` : shown;
+  return cut(escapeControls(text.slice(0, MAX_SHOWN + 1).toWellFormed()), MAX_SHOWN);
 }
 
 const MAX_SHOWN = 60; // characters
-const ESCAPES: Record<string, string> = { "\r": "\\r", "\n": "\\n", "\t": "\\t", "\0": "\\0" };

@@ -1,5 +1,10 @@
 /**
- * Sockets that can be reset.
+ * A listener whose connections can be reset.
+ *
+ * Deno's sockets cannot: they send FIN before they close, so that the client sees a proper end.
+ * Node's can, so this listener is made of them, for the fault `reset` only. They are not for
+ * everybody: once file descriptors have been used up, they accept no client any more, without an
+ * error.
  *
  * @module
  */
@@ -7,71 +12,74 @@
 import type { Server as NodeServer, Socket } from "node:net";
 import type { Conn } from "./connection.ts";
 
-export const MAX_RESETTABLE = 50; // connections, beyond which idle ones are closed
+/** How many connections it serves, before idle ones are closed. */
+export const MAX_RESETTABLE = 50;
 
+/** What a server accepts connections from. */
 export interface Listener {
-  readonly addr: Deno.NetAddr;
   accept(): Promise<Conn>;
   close(): void;
 }
 
-/**
- * Takes the place of a listener with sockets of Node's: those of Deno end their half of a connection
- * before they close it, so that a client sees its proper end where it should see a reset. They are
- * not for everybody: once descriptors were used up, they accept nobody any more, without a word.
- */
-export class ResettingListener implements Listener {
-  readonly addr: Deno.NetAddr;
+/** A listener whose connections can be reset. */
+export class ResetListener implements Listener {
   #server: NodeServer;
   #queue: Conn[] = [];
   #next: PromiseWithResolvers<Conn> | undefined = undefined;
+  #isClosed = false;
 
-  constructor(listener: Deno.TcpListener) {
-    this.addr = listener.addr;
-    listener.close();
+  /**
+   * Starts to listen, before it returns.
+   *
+   * @param addr The IP address and the port.
+   * @throws {Deno.errors.AddrInUse} If the system refuses.
+   */
+  constructor({ hostname, port }: Deno.NetAddr) {
     const { process } = globalThis as unknown as NodeGlobals; // an import would slow down every start
-    this.#server = process.getBuiltinModule("node:net").createServer({ allowHalfOpen: true });
+    const net = process.getBuiltinModule("node:net");
+    // With an address, listen() would begin only later, and a client that connects at once would be
+    // refused. A handle is bound at once.
+    const handle = net._createServerHandle(hostname, port, hostname.includes(":") ? 6 : 4);
+    if (typeof handle === "number") {
+      throw new Deno.errors.AddrInUse(`Cannot listen on port ${port}`);
+    }
+    this.#server = net.createServer({ allowHalfOpen: true });
     this.#server.on("connection", (socket) => {
       this.#queue.push(new ResettableConn(socket));
       if (this.#next) this.#next.resolve(this.#queue.shift()!);
       this.#next = undefined;
     });
-    this.#server.on("error", () => {}); // some client could not be let in
+    this.#server.on("error", () => {}); // a client could not be let in
     this.#server.maxConnections = 2 * MAX_RESETTABLE;
-    // listen() with an address begins only later, and who connects at once would be refused.
-    const { TCP, constants } = process.binding("tcp_wrap");
-    const handle = new TCP(constants.SERVER);
-    const { hostname, port } = this.addr;
-    const error = hostname.includes(":")
-      ? handle.bind6(hostname, port, 0)
-      : handle.bind(hostname, port);
-    if (error !== 0) throw new Deno.errors.AddrInUse(`Cannot listen on port ${port}`);
     this.#server.listen(handle);
+    if (!this.#server.listening) refuse(port); // "error" would come only later
   }
 
+  /** Returns the next connection; rejects when the listener is closed and none is left. */
   accept(): Promise<Conn> {
     const conn = this.#queue.shift();
     if (conn) return Promise.resolve(conn);
+    if (this.#isClosed) return Promise.reject(new Deno.errors.Interrupted());
     this.#next = Promise.withResolvers();
     return this.#next.promise;
   }
 
   close(): void {
+    this.#isClosed = true;
     this.#server.close();
-    for (const conn of this.#queue) conn.close();
     this.#next?.reject(new Deno.errors.Interrupted());
   }
 }
 
+function refuse(port: number): never {
+  throw new Deno.errors.AddrInUse(`Cannot listen on port ${port}`);
+}
+
 interface NodeGlobals {
   process: {
-    getBuiltinModule(name: "node:net"): typeof import("node:net");
-    binding(name: "tcp_wrap"): {
-      TCP: new (type: number) => {
-        bind(hostname: string, port: number): number;
-        bind6(hostname: string, port: number, flags: number): number;
-      };
-      constants: { SERVER: number };
+    getBuiltinModule(name: "node:net"): typeof import("node:net") & {
+      /** Returns a handle that is bound, or the number of an error. */
+      _createServerHandle(address: string, port: number, family: 4 | 6): object | number;
     };
   };
 }
@@ -134,6 +142,7 @@ class ResettableConn implements Conn {
   }
 
   reset(): void {
-    this.#socket.resetAndDestroy();
+    const { resetAndDestroy, destroy }: Partial<Socket> = this.#socket;
+    (resetAndDestroy ?? destroy)!.call(this.#socket); // Deno 2.5 and 2.6 cannot reset
   }
 }

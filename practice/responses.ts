@@ -1,56 +1,37 @@
 /**
- * What the key server answers: keys and responses.
+ * Keys and responses of the key server.
  *
  * @module
  */
 
 import { type Remark, remarkOf } from "./remark.ts";
-import type { IncomingRequest } from "./request.ts";
+import type { ReceivedRequest } from "./request.ts";
+
+// ---- Keys
 
 const MAX_USERS = 10_000;
+const MIN_PART = 32; // digits of a key: a client could guess a shorter part digit by digit
 
-interface Answer {
-  status: number;
-  message: string;
-}
-
-/** Answers a request; what is wrong with the key is added to its remarks. */
-export function decide(request: IncomingRequest, address: string, keys: IssuedKeys): Answer {
-  const { userId, key } = request;
-  let { error } = request;
-  if (error === undefined && key !== undefined) {
-    error = keys.check(request, address);
-    if (error) request.remarks.unshift(error);
-  } else if (error?.code === "short-key") {
-    error = keys.explainPart(request, address) ?? error;
-    request.remarks[0] = error;
-  }
-  if (error) return { status: error.status!, message: error.message };
-  if (key === undefined) return { status: 200, message: keys.issue(userId!, address) };
-  return { status: 200, message: "Success: the key is right" };
-}
-
-/** The keys that were issued, to each user at each address. */
+/** The keys that were issued, to each user at each IP address. */
 export class IssuedKeys {
   #last = new Map<string, string>(); // by user and address
   #owners = new Map<string, { userId: string; address: string }>(); // by key, old ones too
 
-  issue(userId: string, address: string): string {
-    const key = crypto.getRandomValues(new Uint8Array(64)).toHex();
+  /** Remembers a new key in place of the last one of that user. */
+  add(key: string, userId: string, address: string): void {
     const user = `${address} ${userId}`;
     this.#last.delete(user); // a Map keeps its order: the user issued a key last comes last
     this.#last.set(user, key);
     this.#owners.set(key, { userId, address });
     forgetOldest(this.#last);
     forgetOldest(this.#owners);
-    return key;
   }
 
-  /** Tells what is wrong with the key that a PUT brings. */
-  check(request: IncomingRequest, address: string): Remark | undefined {
+  /** Returns what is wrong with the key that a PUT brings. */
+  check(request: ReceivedRequest, address: string): Remark | undefined {
     const [userId, key] = [request.userId!, request.key!];
     const issued = this.#last.get(`${address} ${userId}`);
-    if (issued !== undefined && isEqual(key, issued)) return undefined;
+    if (key === issued) return undefined;
     const owner = this.#owners.get(key.toLowerCase());
     if (owner && owner.userId !== userId) {
       return remarkOf("key-of-another", ...request.userSpan, userId, { owner: owner.userId });
@@ -63,12 +44,11 @@ export class IssuedKeys {
     return remarkOf(code, ...request.keySpan, userId);
   }
 
-  /** Tells which part of the key it is that a PUT brings. */
-  explainPart(request: IncomingRequest, address: string): Remark | undefined {
+  /** Returns which part of the issued key a PUT brings, if it brings one. */
+  checkPart(request: ReceivedRequest, address: string): Remark | undefined {
     const [userId, part] = [request.userId!, request.keyPart!.toLowerCase()];
     const issued = this.#last.get(`${address} ${userId}`);
-    // Of a shorter part it is not said whether it is right: a key could be guessed digit by digit.
-    if (issued === undefined || part.length < 32) return undefined;
+    if (issued === undefined || part.length < MIN_PART) return undefined;
     const code = issued.startsWith(part)
       ? "key-start"
       : issued.endsWith(part)
@@ -82,14 +62,127 @@ function forgetOldest(map: Map<string, unknown>): void {
   if (map.size > MAX_USERS) map.delete(map.keys().next().value!);
 }
 
-/** Compares two texts of the same length in constant time. */
-function isEqual(a: string, b: string): boolean {
-  let difference = 0;
-  for (let at = 0; at < a.length; at++) difference |= a.charCodeAt(at) ^ b.charCodeAt(at);
-  return difference === 0;
+// ---- What a request gets
+
+/** What a request gets, before any fault. */
+export interface Decision {
+  readonly status: number;
+  /** The key, or a sentence. */
+  readonly message: string;
+  /** Why the request is refused. */
+  readonly error?: Remark;
+  /** All that is to be said about the request, the errors first. */
+  readonly remarks: readonly Remark[];
+  /** The key to remember. */
+  readonly newKey?: string;
 }
 
-export function concat(parts: Uint8Array[]): Uint8Array {
+/**
+ * Decides what a request gets. Changes nothing: a new key is still to be remembered.
+ *
+ * @param request The request.
+ * @param address The client's IP address.
+ * @param keys The keys issued so far.
+ * @returns What the request gets.
+ */
+export function decide(request: ReceivedRequest, address: string, keys: IssuedKeys): Decision {
+  let { error, remarks } = request;
+  if (error?.code === "short-key") {
+    error = keys.checkPart(request, address) ?? error;
+    remarks = [error, ...remarks.slice(1)];
+  } else if (!error && request.key !== undefined) {
+    error = keys.check(request, address);
+    if (error) remarks = [error, ...remarks];
+  }
+  if (error) return { status: error.status!, message: error.message, error, remarks };
+  if (request.key !== undefined) {
+    return { status: 200, message: "Success: the key is right", remarks };
+  }
+  const newKey = crypto.getRandomValues(new Uint8Array(64)).toHex();
+  return { status: 200, message: newKey, remarks, newKey };
+}
+
+// ---- Responses
+
+/** A response; a fault sends a changed copy of it, or delivers it in another way. */
+export interface KeyResponse {
+  readonly status: number;
+  /** What the body says. */
+  readonly message: string;
+  /** The media type of the body. */
+  readonly type: string;
+  /** The header line that tells how long the body is. */
+  readonly framing: string;
+  /** Further header lines, each with its line ending. */
+  readonly headers: string;
+  /** Whether the connection closes after it. */
+  readonly isLast: boolean;
+  /** Whether it is to a request of HTTP/1.0. */
+  readonly isHttp10: boolean;
+  /** Whether it is to HEAD, and so has no body. */
+  readonly isHead: boolean;
+}
+
+/**
+ * Makes the response to a request.
+ *
+ * @param decision What the request gets.
+ * @param request The request.
+ * @param isLast Whether the connection closes after the response.
+ * @returns The response.
+ */
+export function respond(
+  { status, message }: Decision,
+  request: ReceivedRequest,
+  isLast: boolean,
+): KeyResponse {
+  return {
+    status,
+    message,
+    type: "text/plain; charset=utf-8",
+    framing: lengthOf(message),
+    headers: status === 405 ? `Allow: ${request.allow}\r\n` : "",
+    isLast,
+    isHttp10: request.isHttp10,
+    isHead: request.method === "HEAD",
+  };
+}
+
+/** Returns the response with another message. */
+export function withMessage(response: KeyResponse, message: string): KeyResponse {
+  return { ...response, message, framing: lengthOf(message) };
+}
+
+function lengthOf(message: string): string {
+  const isAscii = /^[ -~]*$/.test(message); // as all but a few are
+  const length = isAscii ? message.length : ENCODER.encode(message).length;
+  return `Content-Length: ${length}\r\n`;
+}
+
+/** Returns what goes over the wire as the body. */
+export function bodyOf({ message, isHead }: KeyResponse): string {
+  return isHead ? "" : message;
+}
+
+/** RFC 9112 section 4, and the header fields that RFC 9110 sections 6.6.1, 8.6 and 10.2.1 ask for. */
+export function headOf(response: KeyResponse): string {
+  const { status, type, framing, headers, isLast, isHttp10 } = response;
+  return `HTTP/1.1 ${status} ${REASONS[status]}\r\n` +
+    `Content-Type: ${type}\r\n` +
+    framing +
+    `Date: ${currentDate()}\r\n` +
+    headers +
+    (isLast ? "Connection: close\r\n" : isHttp10 ? "Connection: keep-alive\r\n" : "") +
+    "\r\n";
+}
+
+/** Returns the response as it goes over the wire. */
+export function encode(response: KeyResponse): Uint8Array {
+  return ENCODER.encode(headOf(response) + bodyOf(response));
+}
+
+/** Joins arrays of bytes. */
+export function concat(parts: readonly Uint8Array[]): Uint8Array {
   if (parts.length === 1) return parts[0];
   const whole = new Uint8Array(parts.reduce((size, part) => size + part.length, 0));
   let at = 0;
@@ -100,10 +193,10 @@ export function concat(parts: Uint8Array[]): Uint8Array {
   return whole;
 }
 
-export const ENCODER = new TextEncoder();
-export const LF = 0x0a;
-export const CR = 0x0d;
+/** The response before the response, for a client that waits with its body. */
 export const CONTINUE = "HTTP/1.1 100 Continue\r\n\r\n";
+export const ENCODER = new TextEncoder();
+
 const REASONS: Record<number, string> = {
   200: "OK",
   308: "Permanent Redirect",
@@ -112,58 +205,6 @@ const REASONS: Record<number, string> = {
   405: "Method Not Allowed",
   500: "Internal Server Error",
 };
-
-/** An answer on its way: a fault changes it, or how it is delivered. */
-export interface Outgoing extends Answer {
-  request: IncomingRequest;
-  type: string;
-  /** The field line that tells how long the body is. */
-  framing: string;
-  /** Further field lines, each with its line end. */
-  fields: string;
-  /** The message as it goes over the wire. */
-  body: string;
-  isLast: boolean;
-}
-
-export function prepare(answer: Answer, request: IncomingRequest, isLast: boolean): Outgoing {
-  const { status, message } = answer;
-  const outgoing = {
-    request,
-    status,
-    message,
-    type: "text/plain; charset=utf-8",
-    framing: "",
-    fields: status === 405 ? `Allow: ${request.allow}\r\n` : "",
-    body: "",
-    isLast,
-  };
-  setMessage(outgoing, message);
-  return outgoing;
-}
-
-export function setMessage(outgoing: Outgoing, message: string): void {
-  const isAscii = /^[ -~]*$/.test(message); // as all but a few are
-  const length = isAscii ? message.length : ENCODER.encode(message).length;
-  outgoing.message = message;
-  outgoing.framing = `Content-Length: ${length}\r\n`;
-  outgoing.body = outgoing.request.method === "HEAD" ? "" : message;
-}
-
-/** RFC 9112 section 4, and the fields that RFC 9110 sections 6.6.1, 8.6 and 10.2.1 ask for. */
-export function formatHead({ status, type, framing, fields, isLast, request }: Outgoing): string {
-  return `HTTP/1.1 ${status} ${REASONS[status]}\r\n` +
-    `Content-Type: ${type}\r\n` +
-    framing +
-    `Date: ${currentDate()}\r\n` +
-    fields +
-    (isLast ? "Connection: close\r\n" : request.isHttp10 ? "Connection: keep-alive\r\n" : "") +
-    "\r\n";
-}
-
-export function encode(outgoing: Outgoing): Uint8Array {
-  return ENCODER.encode(formatHead(outgoing) + outgoing.body);
-}
 
 let date = "";
 let dateTime = 0; // the second that it is of

@@ -22,14 +22,59 @@ export type Part =
   | "rest"
   | "whole";
 
+/** What a remark is about, for programs: the code of a row of the table. */
+// deno-fmt-ignore
+export type RemarkCode =
+  | "chunks-in-line" | "response-in-line" | "line-end-in-path"
+  | "tls" | "http2" | "utf-16" | "pickle" | "data-first" | "telnet" | "nul" | "bytes-literal"
+  | "quoted" | "raw-bytes-in-line" | "raw-key" | "bytes-in-line" | "crlf-spelt-out"
+  | "literal-line-end" | "slash-line-end" | "lost-backslashes" | "bare-cr" | "response-line"
+  | "line-goes-on"
+  | "byte-order-mark" | "indented-line" | "no-method" | "order" | "two-methods"
+  | "address-in-line" | "number-first" | "label-first" | "method-punctuation" | "no-space"
+  | "no-space-before-version" | "control-character" | "tab" | "two-spaces" | "space-at-end"
+  | "version-case" | "wrong-version" | "user-space" | "version-twice" | "slash-and-space"
+  | "object-in-line" | "sentence-in-line" | "space-in-key" | "space-in-path" | "no-path"
+  | "no-version" | "method-name" | "no-request-line"
+  | "path-quoted" | "path-bytes-literal" | "path-backslash" | "no-scheme" | "path-encoded"
+  | "bad-url" | "no-leading-slash"
+  | "placeholder" | "format-left" | "angle-brackets" | "path-literal-line-end" | "backslash"
+  | "bad-percent" | "fragment" | "not-ascii" | "odd-character"
+  | "response-in-path" | "address-in-path" | "no-final-slash" | "key-in-user-path" | "two-slashes"
+  | "no-user-id" | "no-slash-before-key" | "no-key-in-path" | "method-in-path" | "path-case"
+  | "path-plural" | "slash-in-user-id" | "behind-key" | "slash-in-key" | "no-such-path"
+  | "method-case" | "put-to-user" | "key-to-key" | "method-get" | "wrong-method"
+  | "empty-user-id" | "swapped" | "long-user-id" | "placeholder-encoded" | "user-bytes-literal"
+  | "user-quoted" | "user-white-space" | "user-none" | "user-object" | "user-placeholder"
+  | "empty-key" | "whole-response" | "chunked-key" | "key-bytes-literal" | "key-bytearray"
+  | "key-quoted" | "key-none" | "key-object" | "key-name" | "key-placeholder" | "key-list"
+  | "key-in-list" | "key-json" | "key-status" | "key-sentence" | "key-white-space"
+  | "key-hex-prefix" | "key-encoded-twice" | "key-escapes" | "key-hex-twice" | "key-separators"
+  | "key-raw-bytes" | "key-base64" | "key-decimal" | "long-key" | "tiny-key" | "short-key"
+  | "key-word" | "key-end-quote" | "key-not-hex"
+  | "blank-line" | "indented-field" | "lf-cr" | "field-bare-cr" | "second-request-line"
+  | "body-in-head" | "field-quoted" | "space-before-colon" | "no-field-name" | "field-equals"
+  | "no-colon" | "field-name" | "field-value"
+  | "misspelt-field"
+  | "host-empty" | "host-scheme" | "host-path" | "host-tuple" | "host-comma" | "host-invalid"
+  | "connection-option"
+  | "lf-cr-behind" | "extra-line-end" | "nul-behind" | "fields-behind" | "bytes-behind"
+  | "nothing-sent" | "no-line-end" | "no-empty-line" | "too-large" | "body-incomplete"
+  | "chunks-incomplete" | "bad-chunk" | "length-not-a-number" | "two-lengths"
+  | "length-and-chunked" | "unknown-coding" | "user-not-utf-8" | "no-host" | "two-hosts"
+  | "blank-line-first" | "lf-alone" | "value-line-end" | "question-mark" | "query"
+  | "body-ignored" | "idle" | "still-open" | "reset" | "late-request" | "gone" | "kept-open"
+  | "crowded" | "no-key-issued" | "wrong-key" | "old-key" | "key-of-another"
+  | "key-from-another-address" | "key-case" | "key-start" | "key-end" | "key-part";
+
 /**
  * A pattern, and what is said where it matches: of a part's rows the first one that does. The
  * verdict is the status of an error, or a lesser severity. A group named `here` is what the remark
  * points at, otherwise it is the whole match. Rows without a pattern are found by code, further
  * below or in `server.ts`.
  */
-export type Rule = [
-  code: string,
+export type Rule = readonly [
+  code: RemarkCode,
   verdict: 400 | 404 | 405 | "warning" | "note",
   pattern: RegExp | null,
   message: string | ((found: string, about: About) => string),
@@ -61,7 +106,7 @@ const MAX_USER_ID_LENGTH = 256; // characters
  * row here, and one to `check_test.ts`. Patterns see at most 4,096 characters, a byte each.
  */
 // deno-fmt-ignore
-export const RULES: Record<Part, Rule[]> = {
+const TABLE = {
   // The first line with what follows, where it ends in the middle of the path.
   split: [
     ["chunks-in-line", 400, /(?<=^[A-Z]+ \/key\/[^/ ]*\/)(?:[\da-f]{1,3}\r?\n(?=[\da-f]{8})|[\da-f]{4,}\r?\n[\da-f]{1,3}\r?\n)/i,
@@ -489,7 +534,13 @@ export const RULES: Record<Part, Rule[]> = {
     ["key-part", 400, null,
       (found, { length }) => `${length} of ${KEY_SIZE} digits, and not those that were issued to the user \`${found}\`: send the key just as it came`],
   ],
-};
+} as const satisfies Record<Part, readonly Rule[]>;
+
+/** The rows of each part. */
+export const RULES: Readonly<Record<Part, readonly Rule[]>> = TABLE;
+
+// Does not compile if a code has no row.
+[] as Exclude<RemarkCode, (typeof TABLE)[Part][number][0]>[] satisfies never[];
 
 function octets(count: number): string {
   return count === 1 ? "1 byte" : `${count} bytes`;

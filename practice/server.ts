@@ -25,7 +25,7 @@
 import { type Conn, Connection } from "./connection.ts";
 import type { KeyServerEvent } from "./events.ts";
 import { checkFault, type FaultName } from "./faults.ts";
-import { type Listener, MAX_RESETTABLE, ResettingListener } from "./reset_listener.ts";
+import { type Listener, MAX_RESETTABLE, ResetListener } from "./reset_listener.ts";
 import { IssuedKeys } from "./responses.ts";
 
 export type {
@@ -39,6 +39,7 @@ export type {
 } from "./events.ts";
 export { type Fault, type FaultName, FAULTS } from "./faults.ts";
 export type { Remark, Severity } from "./remark.ts";
+export type { RemarkCode } from "./rules.ts";
 
 /**
  * Options of {@linkcode startKeyServer}.
@@ -71,8 +72,13 @@ export interface KeyServerOptions {
    * @default {2_000}
    */
   idleTimeout?: number;
-  /** What is wrong with every answer: a name of {@linkcode FAULTS}. By default nothing. */
+  /** What is wrong with every response: a name of {@linkcode FAULTS}. By default nothing. */
   fault?: FaultName;
+  /**
+   * Milliseconds that the fault `slow` waits before a response.
+   * @default {2_000}
+   */
+  delay?: number;
   /** Called with all that happens, as it happens. What it throws, or rejects with, is dropped. */
   onEvent?: (event: KeyServerEvent) => void;
 }
@@ -94,12 +100,26 @@ export interface KeyServer extends AsyncDisposable {
   /** Resolves when it has ended. */
   readonly finished: Promise<void>;
   /**
-   * What is wrong with the answers from now on. As long as they are set, `keep-open` and `silent`
-   * keep connections open, and so does any that is broken, after its end, until the client closes.
-   * `reset` needs other sockets: it can be set only where the server was started with it, else that
-   * is a `TypeError`, as an unknown name is.
+   * What is wrong with the responses from now on; an unknown name is a `TypeError`. As long as they
+   * are set, `keep-open` and `silent` keep connections open, and so does any that is broken, after
+   * its end, until the client closes.
+   *
+   * `reset` needs connections of another kind, so the server listens anew when it is set, and again
+   * when it is unset: see {@linkcode KeyServer.ready}. A connection that was made before that cannot
+   * be reset: it closes after its next response, and if that has the fault `reset`, without a byte.
    */
   fault: FaultName | undefined;
+  /**
+   * The fault that will be set next, if it is known. If it is `reset`, new connections can be reset
+   * from now on.
+   */
+  nextFault: FaultName | undefined;
+  /**
+   * Resolves when clients can connect. They always can, but for about a millisecond after `reset` was
+   * set or unset. Until then the server holds its responses back, so a client that waits for its
+   * response notices nothing.
+   */
+  readonly ready: Promise<void>;
   /** Answers what is in flight and ends, within a second, whatever clients do. */
   shutdown(): Promise<void>;
 }
@@ -110,8 +130,8 @@ export interface KeyServer extends AsyncDisposable {
  * @param options Where to listen, and what to call.
  * @returns The running server; `shutdown()`, or the end of an `await using` block, stops it.
  * @throws {Deno.errors.AddrInUse} If another server listens there.
- * @throws {RangeError} If `idleTimeout` is not above 0.
- * @throws {TypeError} If there is no fault of that name.
+ * @throws {RangeError} If `idleTimeout` or `delay` is not above 0.
+ * @throws {TypeError} If no fault has that name.
  *
  * @example Usage
  * ```ts
@@ -133,18 +153,22 @@ export function startKeyServer(options: KeyServerOptions = {}): KeyServer {
   return new Server(options);
 }
 
-const SHUTDOWN_TIME = 500; // ms that shutdown waits for answers in flight
+const SHUTDOWN_TIME = 500; // ms that shutdown waits for responses in flight
+const MAX_DELAY = 2 ** 31 - 1; // ms; with more a timer fires at once
 
 class Server implements KeyServer {
   readonly addr: Deno.NetAddr;
   readonly finished: Promise<void>;
   readonly keys = new IssuedKeys();
   readonly idleTimeout: number;
+  readonly delay: number;
   readonly onEvent: KeyServerOptions["onEvent"];
   readonly connections = new Set<Connection>();
   isClosing = false;
-  #fault: FaultName | undefined = undefined;
+  #fault: FaultName | undefined;
+  #nextFault: FaultName | undefined = undefined;
   #listener: Listener;
+  #change: PromiseWithResolvers<void> | undefined = undefined; // to a listener of the other kind
   #count = 0;
   #clock: ReturnType<typeof setInterval> | undefined = undefined;
   #period: number; // ms between two looks at the clock
@@ -153,15 +177,28 @@ class Server implements KeyServer {
   #shutdown: Promise<void> | undefined = undefined;
 
   constructor(options: KeyServerOptions) {
-    const { hostname = "127.0.0.1", port = 5000, idleTimeout = 2_000, signal, onEvent } = options;
-    if (!(idleTimeout > 0)) throw new RangeError(`Cannot use idleTimeout ${idleTimeout}`);
+    const { hostname = "127.0.0.1", port = 5000, signal, onEvent } = options;
+    const { idleTimeout = 2_000, delay = 2_000 } = options;
+    if (!(idleTimeout > 0)) {
+      throw new RangeError(`Cannot use idleTimeout ${idleTimeout}: it must be above 0`);
+    }
+    if (!(delay > 0 && delay <= MAX_DELAY)) {
+      throw new RangeError(
+        `Cannot use delay ${delay}: it must be above 0 and at most ${MAX_DELAY}`,
+      );
+    }
     this.idleTimeout = idleTimeout;
+    this.delay = delay;
     this.#period = Math.min(250, idleTimeout / 4);
     this.onEvent = onEvent;
     this.#fault = checkFault(options.fault);
     const listener = Deno.listen({ hostname, port });
-    this.#listener = this.#fault === "reset" ? new ResettingListener(listener) : listener;
-    this.addr = this.#listener.addr;
+    this.addr = listener.addr;
+    this.#listener = listener;
+    if (this.needsReset) {
+      listener.close();
+      this.#listener = new ResetListener(this.addr);
+    }
     const shutdown = () => this.shutdown();
     signal?.addEventListener("abort", shutdown, { once: true });
     this.finished = this.#accept().then(async () => {
@@ -176,10 +213,25 @@ class Server implements KeyServer {
   }
 
   set fault(name: FaultName | undefined) {
-    if (name === "reset" && !(this.#listener instanceof ResettingListener)) {
-      throw new TypeError('Cannot use fault "reset": the server was started without it');
-    }
     this.#fault = checkFault(name);
+    this.#changeListener();
+  }
+
+  get nextFault(): FaultName | undefined {
+    return this.#nextFault;
+  }
+
+  set nextFault(name: FaultName | undefined) {
+    this.#nextFault = checkFault(name);
+    this.#changeListener();
+  }
+
+  get needsReset(): boolean {
+    return this.#fault === "reset" || this.#nextFault === "reset";
+  }
+
+  get ready(): Promise<void> {
+    return this.#change?.promise ?? Promise.resolve();
   }
 
   shutdown(): Promise<void> {
@@ -193,8 +245,9 @@ class Server implements KeyServer {
 
   async #end(): Promise<void> {
     this.isClosing = true;
-    this.#listener.close();
-    await new Promise((resolve) => setTimeout(resolve, 5)); // what has come is read meanwhile
+    if (this.#change) this.#change.resolve();
+    else this.#listener.close();
+    await pause(5); // what has come is read meanwhile
     for (const connection of this.connections) connection.shutdown();
     if (this.connections.size === 0) this.#emptied.resolve();
     const deadline = setTimeout(() => {
@@ -206,23 +259,54 @@ class Server implements KeyServer {
   }
 
   async #accept(): Promise<void> {
-    while (!this.isClosing) {
-      const conn = await this.#listener.accept().catch(() => undefined);
-      if (this.isClosing) conn?.close();
-      else if (conn) this.#add(conn);
-      else {
-        // File descriptors are used up, or the client was gone at once. The next one may succeed.
-        const hasRoom = this.#makeRoom();
-        await new Promise((resolve) => setTimeout(resolve, hasRoom ? 1 : 50));
-      }
+    let listener = this.#listener;
+    for (;;) {
+      const conn = await listener.accept().catch(() => undefined);
+      if (conn && !this.isClosing) this.#add(conn);
+      else if (conn) conn.close();
+      else if (this.isClosing) return;
+      else if (this.#change) await this.#listenAgain();
+      // File descriptors are used up, or the client was gone at once. The next one may succeed.
+      else if (listener === this.#listener) await pause(this.#makeRoom() ? 1 : 50);
+      if (conn === undefined) listener = this.#listener;
     }
+  }
+
+  /** Listens with the other kind of listener, if that is needed. */
+  #changeListener(): void {
+    const isFine = this.needsReset === this.#listener instanceof ResetListener;
+    if (isFine || this.#change || this.isClosing) return;
+    this.#listener.close();
+    if (!this.#listen()) this.#change = Promise.withResolvers();
+  }
+
+  /** Returns `false` if the port is not free yet: so it is as long as an `accept()` of Deno's is pending. */
+  #listen(): boolean {
+    const { hostname, port } = this.addr;
+    try {
+      this.#listener = this.needsReset
+        ? new ResetListener(this.addr)
+        : Deno.listen({ hostname, port });
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  async #listenAgain(): Promise<void> {
+    for (let tries = 1; !this.isClosing && !this.#listen(); tries++) {
+      await pause(tries < 20 || this.#makeRoom() ? 1 : 50); // file descriptors may be used up
+    }
+    this.#change?.resolve();
+    this.#change = undefined;
+    this.#changeListener(); // if a fault was set meanwhile
   }
 
   #add(conn: Conn): void {
     const connection = new Connection(this, conn, ++this.#count);
     this.connections.add(connection);
     const isCrowded = this.connections.size > MAX_RESETTABLE;
-    if (isCrowded && this.#listener instanceof ResettingListener) this.#makeRoom();
+    if (isCrowded && this.#listener instanceof ResetListener) this.#makeRoom();
     // One clock for all: a timer for each would have to be set anew with each request.
     if (this.#clock === undefined) {
       this.#lastTick = performance.now();
@@ -256,4 +340,8 @@ class Server implements KeyServer {
     candidates[0]?.giveUp();
     return candidates.length > 0;
   }
+}
+
+function pause(time: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, time));
 }

@@ -151,14 +151,16 @@ export async function capture(server: KeyServer, wire: string, size = Infinity):
   return { chunks, time, wire: chunks.join(""), end };
 }
 
-/** Does what is to be done with the sockets of either kind: those of Deno, and those of Node. */
+/** Acts on a server with connections of either kind: those that can be reset, and the others. */
 export async function withBothSockets(
   fault: FaultName | undefined,
   act: (server: Listening) => Promise<void>,
+  options: KeyServerOptions = {},
 ) {
-  for (const first of [fault, "reset"] as const) {
-    await using server = listen({ fault: first });
-    server.fault = fault;
+  for (const nextFault of [undefined, "reset"] as const) {
+    await using server = listen({ ...options, fault });
+    server.nextFault = nextFault;
+    await server.ready;
     await act(server);
   }
 }
