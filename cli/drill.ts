@@ -44,8 +44,7 @@ export async function drill(
       if (failure === undefined) print(io.stdout, text);
     } catch (error) {
       failure = error;
-      drill?.stop();
-      drill?.stop(); // at once, as nobody can read the rest
+      drill?.stop({ now: true }); // nobody can read the rest
     }
   };
   const report = json
