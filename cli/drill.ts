@@ -28,7 +28,10 @@ import {
 import { QueuedOutput } from "./queued_output.ts";
 
 /** How long the drill waits, and for which faults. The command line has no flags for them. */
-export type DrillSettings = Pick<DrillOptions, "faults" | "quiet" | "timeout" | "patience">;
+export type DrillSettings = Pick<
+  DrillOptions,
+  "delay" | "faults" | "patience" | "quiet" | "timeout"
+>;
 
 /** Runs the drill until all rounds are over, or it is interrupted; returns the exit status. */
 export async function drill(
@@ -70,7 +73,11 @@ export async function drill(
   if (!drill) return 2;
   const where = authority(drill.addr.hostname, drill.addr.port);
   complain(io, `drill on ${where}: run your client ${faults.length} times, Ctrl-C ends it`);
-  const release = onInterrupt(io, () => drill.stop());
+  let isStopping = false;
+  const release = onInterrupt(io, () => {
+    drill.stop({ now: isStopping });
+    isStopping = true;
+  });
   const results = await drill.finished;
   report.end(results);
   await log.end("");

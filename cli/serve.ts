@@ -15,7 +15,7 @@ import { QueuedOutput } from "./queued_output.ts";
 import { UserTable } from "./user_table.ts";
 
 /** How long the server waits, for tests. */
-export type ServeTimes = Pick<KeyServerOptions, "idleTimeout">;
+export type ServeTimes = Pick<KeyServerOptions, "delay" | "idleTimeout">;
 
 /** Runs the practice server until it is interrupted; returns the exit status. */
 export async function serve(flags: Flags, io: MainIo, times?: ServeTimes): Promise<number> {
