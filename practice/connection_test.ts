@@ -10,6 +10,7 @@ import {
   bodyOf,
   Client,
   CLOSING_REQUEST,
+  concurrentTests,
   KEY_REQUEST,
   listen,
   statusOf,
@@ -128,7 +129,9 @@ Deno.test.each(ENDLESS)(
 
 // ---- Who waits
 
-Deno.test("startKeyServer() closes an idle connection with a note", async () => {
+const test = concurrentTests("startKeyServer() and who waits");
+
+test("startKeyServer() closes an idle connection with a note", async () => {
   await using server = listen({ idleTimeout: 50 });
   const start = performance.now();
   const response = await talk(server, KEY_REQUEST); // which reads to the close
@@ -212,12 +215,12 @@ Deno.test("startKeyServer() tells of a request that comes too late", async () =>
   }
 });
 
-Deno.test("startKeyServer() lets a kept connection idle for 2 s by default", async () => {
+test("startKeyServer() lets a kept connection idle for 2 s by default", async () => {
   await using server = listen();
   using client = await Client.to(server);
   await client.send(KEY_REQUEST);
   await client.response();
-  await delay(1000);
+  await delay(500);
   await client.send(KEY_REQUEST);
   assertEquals(statusOf(await client.response()), 200);
   assertEquals(server.remarks(), []);
@@ -246,31 +249,28 @@ const UNFINISHED: [name: string, wire: string, code: string, message: string][] 
   ],
 ];
 
-Deno.test.each(UNFINISHED)(
-  "startKeyServer() remarks on an unfinished request, and then answers it: %s",
-  async (_, wire, code, message) => {
-    await using server = listen({ idleTimeout: 30 });
+for (const [name, wire, code, message] of UNFINISHED) {
+  test(`startKeyServer() remarks on an unfinished request, and then answers it: ${name}`, async () => {
+    await using server = listen({ idleTimeout: 5 });
     const start = performance.now();
     using client = await Client.to(server);
     await client.send(wire);
     const { remark, bytes } = await server.event("remark");
-    const early = performance.now() - start;
-    assertGreater(early, 25);
+    assertGreater(performance.now() - start, 4);
     assertEquals(server.events.some(({ type }) => type === "answer"), false);
     assertEquals([remark.code, text(bytes)], [code, wire]);
     assertStringIncludes(remark.message, message);
     const response = await client.read();
-    assertGreater(performance.now() - start, 15 * 30 - 5);
+    assertGreater(performance.now() - start, 15 * 5 - 1);
     assertEquals([statusOf(response), bodyOf(response)], [400, remark.message]);
     const codes = server.remarks();
     assertEquals(new Set(codes).size, codes.length); // nothing is said twice
     assertEquals((await server.event("closed")).by, "server");
-  },
-);
+  });
+}
 
-Deno.test.each(UNFINISHED)(
-  "startKeyServer() answers who has ended its half of the connection at once: %s",
-  async (_, wire, code, message) => {
+for (const [name, wire, code, message] of UNFINISHED) {
+  test(`startKeyServer() answers who has ended its half of the connection at once: ${name}`, async () => {
     await using server = listen({ idleTimeout: 60_000 });
     using client = await Client.to(server);
     await client.send(wire);
@@ -280,10 +280,10 @@ Deno.test.each(UNFINISHED)(
     assertStringIncludes(bodyOf(response), message);
     assertEquals(server.remarks()[0], code);
     assertEquals((await server.event("closed")).by, "client");
-  },
-);
+  });
+}
 
-Deno.test("startKeyServer() answers a whole request of who has ended its half", async () => {
+test("startKeyServer() answers a whole request of who has ended its half", async () => {
   await using server = listen({ idleTimeout: 60_000 });
   using client = await Client.to(server);
   await client.send(KEY_REQUEST);
@@ -292,7 +292,7 @@ Deno.test("startKeyServer() answers a whole request of who has ended its half", 
   assertEquals(server.remarks(), []);
 });
 
-Deno.test("startKeyServer() takes a request that is typed slowly", async () => {
+test("startKeyServer() takes a request that is typed slowly", async () => {
   await using server = listen({ idleTimeout: 40 });
   using client = await Client.to(server);
   for (const line of KEY_REQUEST.split(/(?<=\n)/)) {
@@ -304,7 +304,7 @@ Deno.test("startKeyServer() takes a request that is typed slowly", async () => {
   assertGreater((await server.event("request")).reads, 2);
 });
 
-Deno.test("startKeyServer() remarks on a request that is unfinished after another remark", async () => {
+test("startKeyServer() remarks on a request that is unfinished after another remark", async () => {
   await using server = listen({ idleTimeout: 30 });
   using slow = await Client.to(server);
   await server.event("remark", ({ remark }) => remark.code === "nothing-sent");
@@ -323,8 +323,8 @@ Deno.test("startKeyServer() remarks on a request that is unfinished after anothe
   assertEquals(statuses, [200]); // and not yet the 400
 });
 
-Deno.test("startKeyServer() ends a request that comes a byte at a time for ever", async () => {
-  await using server = listen({ idleTimeout: 20 });
+test("startKeyServer() ends a request that comes a byte at a time without end", async () => {
+  await using server = listen({ idleTimeout: 5 });
   using client = await Client.to(server);
   const reading = client.read();
   let isAnswered = false;
@@ -337,8 +337,8 @@ Deno.test("startKeyServer() ends a request that comes a byte at a time for ever"
 });
 
 Deno.test("startKeyServer() gives up a client that does not read its answers", async () => {
-  await using server = listen({ idleTimeout: 20 });
-  const flood = KEY_REQUEST.repeat(200_000);
+  await using server = listen({ idleTimeout: 20, fault: "long-head" });
+  const flood = KEY_REQUEST.repeat(10_000);
   const socket: Socket = connect({ port: server.addr.port, host: "127.0.0.1" });
   socket.pause();
   socket.on("error", () => {});
@@ -349,7 +349,7 @@ Deno.test("startKeyServer() gives up a client that does not read its answers", a
 
 Deno.test("startKeyServer() does not destroy its answer with a reset", async () => {
   await using server = listen();
-  for (let n = 0; n < 20; n++) {
+  for (let n = 0; n < 8; n++) {
     using client = await Client.to(server);
     const sending = client.send(`no request\r\n\r\n${"x".repeat(300_000)}`);
     await delay(5); // the answer is there, and much has come since that nobody asked for
@@ -371,26 +371,26 @@ Deno.test("startKeyServer() tells of a client that resets the connection", async
 });
 
 Deno.test("startKeyServer() tells of a client that was gone before its answer", async () => {
-  await using server = listen();
+  await using server = listen({ fault: "long-head" });
   const socket: Socket = connect({ port: server.addr.port, host: "127.0.0.1" });
   socket.pause();
-  socket.write(KEY_REQUEST.repeat(200_000)); // more answers than a connection has room for
+  socket.write(KEY_REQUEST.repeat(10_000)); // more answers than a connection has room for
   await server.event("answer");
-  await delay(200);
+  await delay(100);
   socket.resetAndDestroy();
   assertEquals((await server.event("closed")).by, "client");
   assertEquals(server.remarks(), ["gone"]);
 });
 
-Deno.test("startKeyServer() closes a connection that its client leaves open", async () => {
-  await using server = listen({ idleTimeout: 30 });
+test("startKeyServer() closes a connection that its client leaves open", async () => {
+  await using server = listen({ idleTimeout: 100 });
   using client = await Client.to(server);
   await client.send(CLOSING_REQUEST);
   await client.read();
   const end = performance.now();
   await server.event("closed");
   const took = performance.now() - end;
-  assert(took > 25 && took < 15 * 30, `${took} ms`);
+  assert(took > 50 && took < 15 * 100, `${took} ms`);
   const { remark, bytes } = await server.event("remark");
   assertEquals([remark.code, text(bytes)], ["still-open", CLOSING_REQUEST]);
   assertStringIncludes(remark.message, "`recv()` gives b'' when there is no more");

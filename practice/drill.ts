@@ -93,6 +93,11 @@ export interface DrillOptions {
    */
   delay?: number;
   /**
+   * Milliseconds without a byte after which a connection counts as idle, as for `startKeyServer()`.
+   * @default {2_000}
+   */
+  idleTimeout?: number;
+  /**
    * Called when the drill waits for a client to try a fault on. What this callback, or another one,
    * throws or rejects with is dropped.
    */
@@ -247,8 +252,9 @@ class Examiner implements Drill {
       if (!(time > 0)) throw new RangeError(`Cannot use ${name} ${time}`);
     }
     const onEvent = (event: KeyServerEvent) => this.#hear(event);
+    const { delay, idleTimeout } = options;
     const [fault, nextFault] = this.#faults;
-    this.#server = startKeyServer({ hostname, port, fault, delay: options.delay, onEvent });
+    this.#server = startKeyServer({ hostname, port, fault, delay, idleTimeout, onEvent });
     this.#server.nextFault = nextFault;
     this.addr = this.#server.addr;
     const period = Math.min(50, quiet / 4);
@@ -468,8 +474,8 @@ class Examiner implements Drill {
     notify(this.#options.onResult, result);
     const [next, afterNext] = this.#faults.slice(this.#results.length);
     if (next === undefined || this.#stopped !== undefined) return this.#finish();
-    this.#server.nextFault = afterNext; // which may be had on a connection of the round before
     this.#server.fault = next;
+    this.#server.nextFault = afterNext; // a connection of this round may meet it
     notify(this.#options.onWaiting, next);
   }
 

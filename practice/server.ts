@@ -274,13 +274,14 @@ class Server implements KeyServer {
 
   /** Listens with the other kind of listener, if that is needed. */
   #changeListener(): void {
-    const isFine = this.needsReset === this.#listener instanceof ResetListener;
-    if (isFine || this.#change || this.isClosing) return;
+    const isResetListener = this.#listener instanceof ResetListener;
+    if (this.needsReset === isResetListener || this.#change || this.isClosing) return;
     this.#listener.close();
-    if (!this.#listen()) this.#change = Promise.withResolvers();
+    // The port of Deno's listener is not free before its accept() has rejected.
+    if (!isResetListener || !this.#listen()) this.#change = Promise.withResolvers();
   }
 
-  /** Returns `false` if the port is not free yet: so it is as long as an `accept()` of Deno's is pending. */
+  /** Returns `false` if the port is not free yet. */
   #listen(): boolean {
     const { hostname, port } = this.addr;
     try {

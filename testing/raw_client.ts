@@ -5,10 +5,11 @@ import {
   type KeyServerOptions,
   startKeyServer,
 } from "../practice/server.ts";
-import { bytes, text } from "./bytes.ts";
+import { bytes, delay, text } from "./bytes.ts";
 // Deno's own sockets cannot be reset.
 import { connect } from "node:net";
 
+const LIMIT = 30_000; // ms that anything may take
 export const SUCCESS = "Success: the key is right";
 export const KEY_REQUEST = "KEY /user/Ada/ HTTP/1.1\r\nHost: a\r\n\r\n";
 export const CLOSING_REQUEST = KEY_REQUEST.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n");
@@ -17,6 +18,7 @@ export const CLOSING_REQUEST = KEY_REQUEST.replace("\r\n\r\n", "\r\nConnection: 
 
 export class Client implements Disposable {
   #isClosed = false;
+  #timer = setTimeout(() => this.close(), LIMIT); // whatever it waits for fails then
   private constructor(readonly conn: Deno.TcpConn) {}
 
   static async to(server: { addr: Deno.NetAddr }): Promise<Client> {
@@ -54,12 +56,20 @@ export class Client implements Disposable {
   }
 
   close(): void {
+    clearTimeout(this.#timer);
     if (!this.#isClosed) this.conn.close();
     this.#isClosed = true;
   }
 
   [Symbol.dispose](): void {
     this.close();
+  }
+}
+
+/** Waits until something is true; rejects if that takes too long. */
+export async function until(isTrue: () => boolean): Promise<void> {
+  for (const end = performance.now() + LIMIT; !isTrue(); await delay(5)) {
+    if (performance.now() > end) throw new Error(`it did not become true: ${isTrue}`);
   }
 }
 
@@ -92,24 +102,23 @@ export function listen(options: KeyServerOptions = {}) {
   });
   return Object.assign(server, {
     events,
-    /** Resolves with the first event of that type for which it is true. */
+    /** Resolves with the first event of that type for which it is true; rejects if none comes. */
     async event<T extends KeyServerEvent["type"]>(
       type: T,
       passes: (event: Extract<KeyServerEvent, { type: T }>) => boolean = () => true,
     ): Promise<Extract<KeyServerEvent, { type: T }>> {
-      for (;;) {
-        const event = events.find((event): event is Extract<KeyServerEvent, { type: T }> =>
+      const find = () =>
+        events.find((event): event is Extract<KeyServerEvent, { type: T }> =>
           event.type === type && passes(event as Extract<KeyServerEvent, { type: T }>)
         );
-        if (event) return event;
-        await new Promise<void>((resolve) => {
-          const look = () => {
-            waiting.delete(look);
-            resolve();
-          };
-          waiting.add(look);
-        });
-      }
+      const { promise, resolve, reject } = Promise.withResolvers<void>();
+      const look = () => find() && resolve();
+      const timer = setTimeout(() => reject(new Error(`there was no event "${type}"`)), LIMIT);
+      waiting.add(look);
+      look();
+      await promise.finally(() => clearTimeout(timer));
+      waiting.delete(look);
+      return find()!;
     },
     remarks(): string[] {
       return events.flatMap((event) => event.type === "remark" ? event.remark.code : []);
@@ -166,3 +175,32 @@ export async function withBothSockets(
 }
 
 export type Listening = ReturnType<typeof listen>;
+
+/** Callbacks that fail, each in another way. */
+export const FAILURES: (() => void)[] = [
+  () => {
+    throw new Error("thrown");
+  },
+  () => Promise.reject(new Error("rejected")),
+  () => ({
+    then: (_: unknown, reject: (reason: Error) => void) => reject(new Error("by thenable")),
+  }),
+  () => ({
+    get then() {
+      throw new Error("thrown by then");
+    },
+  }),
+];
+
+/**
+ * Returns a function that takes tests as `Deno.test()` does. They run all at once, as steps of one
+ * test, because they wait most of the time.
+ */
+export function concurrentTests(name: string): (name: string, fn: () => Promise<void>) => void {
+  const steps: Deno.TestStepDefinition[] = [];
+  Deno.test(name, async (t) => {
+    await Promise.all(steps.map((step) => t.step(step)));
+  });
+  const isShared = { sanitizeOps: false, sanitizeResources: false, sanitizeExit: false };
+  return (name, fn) => void steps.push({ name, fn, ...isShared });
+}
