@@ -191,7 +191,7 @@ async function playLate(args: string[], terminal: boolean) {
   const streams = {
     terminal,
     settings: { ...QUIET, faults: FEW },
-    onStdout: (text: string) => text.includes("✘ ") && isOver.resolve(),
+    onStdout: (text: string) => text.includes("✘") && isOver.resolve(),
     onStderr: (text: string) => text.includes("closed by the ") && isOver.resolve(),
   };
   const { port, stop } = await drilling(args, streams);
