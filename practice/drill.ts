@@ -18,9 +18,9 @@
  * import { startDrill } from "./drill.ts";
  * import { doKey, doPut } from "../key_client.ts";
  *
- * await using drill = startDrill({ port: 0 });
+ * await using drill = startDrill({ port: 0, delay: 100, quiet: 100 });
  * const options = { port: drill.addr.port };
- * const key = await doKey(options); // the first fault: every answer comes 2 s late
+ * const key = await doKey(options); // the first fault: every response comes late
  * if (key) await doPut(key, options);
  * const [{ fault, passed }] = await drill.stop();
  * console.log(fault, passed); // slow true
@@ -39,9 +39,25 @@ import {
   type RequestEvent,
   startKeyServer,
 } from "./server.ts";
+import { checkFault } from "./faults.ts";
+import { EventBuffer, isFollowing, isProbe, isPut, quote } from "./drill_events.ts";
 import { notify } from "./notify.ts";
 import { factOf, type Remark } from "./remark.ts";
-import { cut, requestLine } from "./text.ts";
+import { requestLine } from "./text.ts";
+
+export type {
+  AnswerEvent,
+  ClosedEvent,
+  ConnectedEvent,
+  ConnectionEvent,
+  FaultName,
+  KeyServerEvent,
+  Remark,
+  RemarkCode,
+  RemarkEvent,
+  RequestEvent,
+  Severity,
+} from "./server.ts";
 
 /**
  * Options of {@linkcode startDrill}.
@@ -142,7 +158,7 @@ export interface DrillCause {
  * ```
  */
 export interface Drill extends AsyncDisposable {
-  /** Where it listens. */
+  /** Where it listens: the IP address and the port. */
   readonly addr: Deno.NetAddr;
   /** Resolves with a result for each fault that was tried, when all were, or when it is stopped. */
   readonly finished: Promise<DrillResult[]>;
@@ -163,7 +179,7 @@ export interface Drill extends AsyncDisposable {
  * @returns The running drill.
  * @throws {Deno.errors.AddrInUse} If another server listens there.
  * @throws {RangeError} If a time is not above 0, or there are no faults.
- * @throws {TypeError} If there is no fault of a name.
+ * @throws {TypeError} If no fault has one of the names.
  *
  * @example Usage
  * ```ts
@@ -172,6 +188,7 @@ export interface Drill extends AsyncDisposable {
  *
  * await using drill = startDrill({
  *   port: 0,
+ *   delay: 100,
  *   onResult: ({ fault, passed, cause }) => console.log(fault, passed, cause?.rationale),
  * });
  * const options = { port: drill.addr.port };
@@ -186,8 +203,6 @@ export function startDrill(options: DrillOptions = {}): Drill {
 }
 
 const NO_KEY_REGEXP = /\/(?:None|null|undefined)\/? |\/\/ /; // where a key should be
-const MAX_EVENTS = 1000; // that a result has
-const MAX_SIZE = 1_048_576; // bytes in them
 const FIRST_HELP =
   "this has nothing to do with the fault: try your client with `--serve` first, which shows each request with what is wrong with it";
 const NONE_HELP = "send PUT only if there is a key: where there is none, the conversation is over";
@@ -227,8 +242,7 @@ class Examiner implements Drill {
   #results: DrillResult[] = []; // none of them is ever changed
   #trial: Trial | undefined = undefined;
   #last: Trial | undefined = undefined; // the one before
-  #events: KeyServerEvent[] = []; // since the last verdict
-  #size = 0; // bytes in them
+  #events = new EventBuffer(); // since the last verdict
   #isProven = false; // a right key has come back
   /**
    * For how many milliseconds this process has been awake: on a machine that is busy or asleep, so
@@ -245,11 +259,9 @@ class Examiner implements Drill {
     this.#faults = options.faults ?? Object.keys(FAULTS) as FaultName[];
     this.#times = { timeout, patience, quiet };
     if (this.#faults.length === 0) throw new RangeError("Cannot use faults: there are none");
-    for (const name of this.#faults) {
-      if (!Object.hasOwn(FAULTS, name)) throw new TypeError(`Cannot use fault "${name}"`);
-    }
+    for (const name of this.#faults) checkFault(name);
     for (const [name, time] of Object.entries(this.#times)) {
-      if (!(time > 0)) throw new RangeError(`Cannot use ${name} ${time}`);
+      if (!(time > 0)) throw new RangeError(`Cannot use ${name} ${time}: it must be above 0`);
     }
     const onEvent = (event: KeyServerEvent) => this.#hear(event);
     const { delay, idleTimeout } = options;
@@ -287,12 +299,13 @@ class Examiner implements Drill {
     const { connection } = event;
     if (event.type === "request" && this.#isNext(event)) { // now: its answer has the next fault
       const isSame = connection === this.#trial!.connection;
-      const theirs = isSame ? [] : this.#events.filter((event) => event.connection === connection);
-      this.#setEvents(this.#events.filter((event) => !theirs.includes(event)));
+      const events = this.#events.all;
+      const isTheirs = (event: KeyServerEvent) => !isSame && event.connection === connection;
+      this.#events.all = events.filter((event) => !isTheirs(event));
       this.#endWithoutPut(true);
-      this.#setEvents(theirs);
+      this.#events.all = events.filter(isTheirs);
     }
-    this.#keep(event);
+    this.#events.add(event, this.#trial !== undefined); // a KEY, which came first, tells the most
     const trial = this.#trial;
     if (trial) { // others may look meanwhile whether there is a server
       const isClient = event.type === "request" && event.bytes.length > 0 && !isProbe(event) ||
@@ -313,30 +326,17 @@ class Examiner implements Drill {
     }
   }
 
-  #keep(event: KeyServerEvent): void {
-    const isFull = this.#events.length >= MAX_EVENTS || this.#size + sizeOf(event) > MAX_SIZE;
-    if (isFull && this.#trial) return; // a KEY, which came first, tells more than the thousandth
-    if (isFull) this.#setEvents(this.#events.slice(MAX_EVENTS / 2));
-    this.#events.push(event);
-    this.#size += sizeOf(event);
-  }
-
-  #setEvents(events: KeyServerEvent[]): void {
-    this.#events = events;
-    this.#size = events.reduce((size, event) => size + sizeOf(event), 0);
-  }
-
   /** Tells whether a further drill begins with this request, where one is under way. */
   #isNext({ method, connection, bytes }: RequestEvent): boolean {
     const trial = this.#trial;
-    if (trial === undefined || method !== "KEY" || isFollowing(trial, bytes)) return false;
+    if (trial === undefined || method !== "KEY" || isFollowing(trial.fault, bytes)) return false;
     return connection !== trial.connection || FAULTS[trial.fault].isBroken;
   }
 
   #hearRequest(event: AnswerEvent): void {
     const { method, request, error, userId } = event;
     const trial = this.#trial;
-    if (trial && isFollowing(trial, request)) return;
+    if (trial && isFollowing(trial.fault, request)) return;
     if (isProbe(event)) return;
     if (method !== "KEY" && (trial || this.#last && isPut(request))) {
       return this.#hearPut(request, error, userId);
@@ -352,7 +352,7 @@ class Examiner implements Drill {
   }
 
   #begin({ connection, userId, time, bytes }: AnswerEvent): void {
-    this.#setEvents(this.#events.filter((event) => event.connection === connection));
+    this.#events.all = this.#events.all.filter((event) => event.connection === connection);
     const now = this.#clock;
     this.#trial = {
       fault: this.#faults[this.#results.length],
@@ -407,7 +407,7 @@ class Examiner implements Drill {
     const isInTime = this.#clock - start < this.#times.timeout;
     const isGood = isMissing && !result.passed && cause === null && isInTime;
     if (FAULTS[fault].isBroken ? !result.passed : !isGood) return;
-    const events = [...result.events, ...this.#events];
+    const events = [...result.events, ...this.#events.all];
     const amended = { fault, passed: cause === null, cause, events };
     this.#results[this.#results.length - 1] = amended;
     notify(this.#options.onResult, amended);
@@ -448,7 +448,7 @@ class Examiner implements Drill {
         help: LATE_HELP,
       });
     }
-    const closed = this.#events.find((event): event is ClosedEvent =>
+    const closed = this.#events.all.find((event): event is ClosedEvent =>
       event.type === "closed" && event.connection === connection
     );
     const seconds = (((closed?.time ?? Date.now()) - time) / 1000).toFixed(2);
@@ -466,11 +466,11 @@ class Examiner implements Drill {
 
   #end(cause: DrillCause | null): void {
     const { fault } = this.#trial!;
-    const result = { fault, passed: cause === null, cause, events: this.#events };
+    const result = { fault, passed: cause === null, cause, events: this.#events.all };
     this.#results.push(result);
     this.#last = this.#trial;
     this.#trial = undefined;
-    this.#setEvents([]);
+    this.#events.all = [];
     notify(this.#options.onResult, result);
     const [next, afterNext] = this.#faults.slice(this.#results.length);
     if (next === undefined || this.#stopped !== undefined) return this.#finish();
@@ -483,27 +483,4 @@ class Examiner implements Drill {
     this.#isOver = true;
     this.#ended.resolve();
   }
-}
-
-function sizeOf(event: KeyServerEvent): number {
-  return "bytes" in event ? event.bytes.length : 0;
-}
-
-/** Tells whether a client goes where the fault `redirect` has sent it. */
-function isFollowing({ fault }: Trial, request: Uint8Array): boolean {
-  return fault === "redirect" && / (?:http:\/\/[^/ ]+)?\/moved\/ /.test(requestLine(request));
-}
-
-/** Tells whether a request is that of a browser, or of who looks whether the server is there. */
-function isProbe({ method, userId }: RequestEvent | AnswerEvent): boolean {
-  return userId === undefined && /^(?:GET|HEAD|OPTIONS)$/.test(method);
-}
-
-/** A request's line, cut short. */
-function quote(request: Uint8Array): string {
-  return cut(requestLine(request), 60);
-}
-
-function isPut(request: Uint8Array): boolean {
-  return /^\W*PUT\b/i.test(requestLine(request));
 }

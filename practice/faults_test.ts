@@ -8,8 +8,11 @@ import {
   assertThrows,
 } from "@std/assert";
 import { doKey, doPut, KeyClient, KeyClientError } from "../key_client.ts";
+import { deliver } from "./faults.ts";
+import { RequestReader } from "./request.ts";
+import { decide, IssuedKeys, respond } from "./responses.ts";
 import { type FaultName, FAULTS, type KeyServer, startKeyServer } from "./server.ts";
-import { delay, KEY, text } from "../testing/bytes.ts";
+import { bytes, delay, KEY, text } from "../testing/bytes.ts";
 import {
   bodyOf,
   capture,
@@ -191,6 +194,27 @@ Deno.test("startKeyServer() knows the faults in the order of the drill, in words
     assert(description.length > 0 && description.length <= 60, name);
     assert(good.length > 0 && good.length <= 50, name);
     assertGreater(help.length, 40, name);
+  }
+});
+
+Deno.test("FAULTS cannot be changed, and has nothing but data in it", () => {
+  assert(Object.isFrozen(FAULTS));
+  for (const fault of Object.values(FAULTS)) {
+    assert(Object.isFrozen(fault));
+    assertEquals(Object.keys(fault), ["isBroken", "description", "good", "help"]);
+    assertEquals(structuredClone(fault), fault);
+  }
+});
+
+Deno.test("deliver() changes nothing", () => {
+  const request = new RequestReader().read(bytes(KEY_REQUEST))!;
+  const decision = decide(request, "127.0.0.1", new IssuedKeys());
+  const response = Object.freeze(respond(decision, request, false));
+  const before = structuredClone(response);
+  for (const name of NAMES) {
+    const { status, message } = deliver(response, name, 1);
+    assertEquals(status === 0, message === "", name);
+    assertEquals(response, before, name);
   }
 });
 

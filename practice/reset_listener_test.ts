@@ -6,7 +6,7 @@ import {
   assertThrows,
 } from "@std/assert";
 import { KeyClient } from "../key_client.ts";
-import { startKeyServer } from "./server.ts";
+import { type KeyServer, startKeyServer } from "./server.ts";
 import { bytes, delay } from "../testing/bytes.ts";
 import {
   capture,
@@ -39,6 +39,54 @@ test("startKeyServer() with the fault reset listens as one without does", async 
   await using third = startKeyServer({ port: again.addr.port, fault: "reset" });
   third.fault = "chunked";
   assertEquals(statusOf(await talk(third, CLOSING_REQUEST)), 200);
+});
+
+test("startKeyServer() takes the fault reset at any time", async () => {
+  await using server = listen();
+  for (const fault of ["reset", undefined, "reset", "reset", "chunked"] as const) {
+    server.fault = fault;
+    await server.ready;
+    const { end, wire } = await capture(server, CLOSING_REQUEST);
+    assertEquals(end, fault === "reset" ? "ECONNRESET" : "end");
+    assertEquals(wire === "", fault === "reset");
+  }
+});
+
+test("startKeyServer() can connect a client again that has its response", async () => {
+  const server: KeyServer = startKeyServer({
+    port: 0,
+    onEvent(event) {
+      if (event.type === "answer") server.fault = event.fault === "reset" ? undefined : "reset";
+    },
+  });
+  for (let n = 0; n < 20; n++) {
+    const { end } = await capture(server, CLOSING_REQUEST);
+    assertEquals(end, n % 2 === 0 ? "end" : "ECONNRESET");
+  }
+  await server.shutdown();
+});
+
+test("startKeyServer() closes a connection that it cannot reset, without a byte", async () => {
+  await using server = listen();
+  using client = await Client.to(server);
+  await server.event("connected");
+  using other = await Client.to(server);
+  await server.event("connected", ({ connection }) => connection === 2);
+  server.nextFault = "reset"; // for which connections of another kind are needed
+  await client.send(KEY_REQUEST);
+  assertMatch(await client.read(), /\r\nConnection: close\r\n\r\n[\da-f]{128}$/);
+  server.fault = "reset";
+  await other.send(KEY_REQUEST);
+  assertEquals(await other.read(), "");
+});
+
+test("shutdown() ends a server that is about to listen anew", async () => {
+  const server = startKeyServer({ port: 0 });
+  server.fault = "reset";
+  await server.shutdown();
+  await server.ready;
+  await using again = startKeyServer({ port: server.addr.port });
+  assertEquals(again.addr, server.addr);
 });
 
 test("startKeyServer() with the fault reset accepts all who come at once", async () => {

@@ -1,7 +1,9 @@
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { KeyClient } from "../key_client.ts";
+import { RequestReader } from "./request.ts";
+import { decide, IssuedKeys } from "./responses.ts";
 import { startKeyServer } from "./server.ts";
-import { delay, KEY, text } from "../testing/bytes.ts";
+import { bytes, delay, KEY, text } from "../testing/bytes.ts";
 import {
   bodyOf,
   Client,
@@ -153,6 +155,20 @@ Deno.test("startKeyServer() forgets the users that were issued a key longest ago
   await issue("and another");
   assertEquals(await statusOf("old", old), 404);
   assertEquals(await statusOf("renewed", renewed), 200);
+});
+
+Deno.test("decide() changes nothing: it remembers no key", () => {
+  const keys = new IssuedKeys();
+  const read = (wire: string) => new RequestReader().read(bytes(wire))!;
+  const request = read(KEY_REQUEST);
+  const before = structuredClone(request);
+  const { status, message, newKey } = decide(request, "127.0.0.1", keys);
+  assertEquals([status, message], [200, newKey]);
+  const put = read(`PUT /key/Ada/${newKey}/ HTTP/1.1\r\nHost: a\r\n\r\n`);
+  assertEquals(decide(put, "127.0.0.1", keys).error?.code, "no-key-issued");
+  keys.add(newKey!, "Ada", "127.0.0.1");
+  assertEquals(decide(put, "127.0.0.1", keys).message, SUCCESS);
+  assertEquals([request, put.remarks], [before, []]);
 });
 
 // ---- Answers

@@ -1,0 +1,62 @@
+import { type DrillOptions, type DrillResult, startDrill } from "../practice/drill.ts";
+import type { KeyServerEvent } from "../practice/server.ts";
+import { KEY, text } from "./bytes.ts";
+
+/** A drill whose results are kept as they come. */
+export function drillOf(options: DrillOptions = {}) {
+  const seen: DrillResult[] = [];
+  const events: KeyServerEvent[] = [];
+  const drill = startDrill({
+    port: 0,
+    quiet: 200,
+    ...options,
+    onResult: (result) => seen.push(structuredClone(result)),
+    onEvent: (event) => events.push(event),
+  });
+  return Object.assign(drill, { seen, events, port: drill.addr.port });
+}
+
+export function verdicts(results: DrillResult[]): string[] {
+  return results.map(({ fault, passed }) => `${passed ? "✔" : "✘"} ${fault}`);
+}
+
+/** Sends this over a connection of its own, and gives all that comes back, up to the close. */
+export async function talk(port: number, wire: string): Promise<string> {
+  using conn = await Deno.connect({ port });
+  await conn.write(new TextEncoder().encode(wire));
+  let received = "";
+  const buffer = new Uint8Array(4096);
+  for (let count; (count = await conn.read(buffer).catch(() => null)) !== null;) {
+    received += text(buffer.subarray(0, count));
+  }
+  return received;
+}
+
+export const request = (line: string) => `${line} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`;
+export const KEY_REQUEST = request("KEY /user/Ada/");
+export const PUT_REQUEST = request(`PUT /key/Ada/${KEY}/`);
+
+/** Asks for a key, and brings it back if it is one. */
+export async function pass(port: number): Promise<void> {
+  const [, key] = /\r\n\r\n([\da-f]{128})$/.exec(await talk(port, KEY_REQUEST)) ?? [];
+  if (key) await talk(port, request(`PUT /key/Ada/${key}/`));
+}
+
+/** A client that holds its connection open. */
+export async function open(port: number, wire: string): Promise<Deno.TcpConn> {
+  const conn = await Deno.connect({ port });
+  await conn.write(new TextEncoder().encode(wire));
+  return conn;
+}
+
+export const KEEPING_REQUEST = "KEY /user/Ada/ HTTP/1.1\r\nHost: a\r\n\r\n";
+
+export async function keyOf(conn: Deno.TcpConn): Promise<string> {
+  let received = "";
+  const buffer = new Uint8Array(4096);
+  for (;;) {
+    const [, key] = /\r\n\r\n([\da-f]{128})$/.exec(received) ?? [];
+    if (key) return key;
+    received += text(buffer.subarray(0, await conn.read(buffer) ?? 0));
+  }
+}
