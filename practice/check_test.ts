@@ -792,7 +792,8 @@ function assertHarmless(message: string, where: string): void {
 
 Deno.test.each(PLACES)("checkRequest() has harmless messages, whatever is in %s", (_, request) => {
   for (const text of HARMFUL) {
-    for (const size of [1, 100, 5000, ...text === "a" ? [100_000] : []]) {
+    const isLong = ["a", " ", "\x1b", "%1B", "\r\n"].includes(text);
+    for (const size of isLong ? [1, 100, 5000, 100_000] : [1, 100]) {
       const times = Math.ceil(size / text.length);
       const wire = bytes(request(text.repeat(times)));
       for (const { code, message } of checkRequest(wire)) {

@@ -145,7 +145,7 @@ test("startKeyServer() says of a client that waits where what it gets has its en
     await using server = listen({ idleTimeout: 20, fault });
     using client = await Client.to(server);
     await client.send(KEY_REQUEST);
-    const { remark } = await server.event("remark");
+    const { remark } = await server.event("remark", ({ remark }) => remark.code === "idle");
     assertStringIncludes(remark.message, said);
   }
 });
