@@ -209,7 +209,7 @@ Deno.test("startKeyServer() tells of a request that comes too late", async () =>
       await delay(Number(pause));
       await client.send(KEY_REQUEST);
     }
-    const { remark, bytes } = await server.event(
+    const { bytes } = await server.event(
       "remark",
       ({ remark }) => remark.code === "late-request",
     );
