@@ -199,14 +199,17 @@ Deno.test("startKeyServer() takes a further request for one, however mistaken it
 });
 
 Deno.test("startKeyServer() tells of a request that comes too late", async () => {
-  await using server = listen({ idleTimeout: 50 });
-  for (const [first, pause] of [[CLOSING_REQUEST, 0], [CLOSING_REQUEST, 20], [KEY_REQUEST, 80]]) {
+  await using server = listen({ idleTimeout: 400 });
+  for (const moment of ["at once", "after the response", "after the note"]) {
     server.events.length = 0;
     using client = await Client.to(server);
-    if (pause === 0) await client.send(`${first}${KEY_REQUEST}`);
+    if (moment === "at once") await client.send(`${CLOSING_REQUEST}${KEY_REQUEST}`);
     else {
-      await client.send(`${first}`);
-      await delay(Number(pause));
+      await client.send(moment === "after the note" ? KEY_REQUEST : CLOSING_REQUEST);
+      if (moment === "after the note") {
+        await server.event("remark", ({ remark }) => remark.code === "idle");
+      } else await server.event("answer");
+      await delay(5);
       await client.send(KEY_REQUEST);
     }
     const { bytes } = await server.event(
@@ -260,12 +263,13 @@ for (const [name, wire, code, message] of UNFINISHED) {
     await client.send(wire);
     const { remark, bytes } = await server.event("remark", ({ remark }) => remark.code === code);
     assertGreater(performance.now() - start, 4);
-    assertEquals(server.events.some(({ type }) => type === "answer"), false);
     assertEquals(text(bytes), wire);
     assertStringIncludes(remark.message, message);
     const response = await client.read();
     assertGreater(performance.now() - start, 15 * 5 - 1);
     assertEquals([statusOf(response), bodyOf(response)], [400, remark.message]);
+    const types = server.events.map(({ type }) => type);
+    assert(types.indexOf("remark") < types.indexOf("request"));
     const codes = server.remarks();
     assertEquals(new Set(codes).size, codes.length); // nothing is said twice
     assertEquals((await server.event("closed")).by, "server");
@@ -303,12 +307,12 @@ test("startKeyServer() takes a request that is typed slowly", async () => {
     await delay(60);
   }
   assertEquals(statusOf(await client.response()), 200);
-  assertEquals(server.remarks()[0], "no-empty-line");
+  assert(server.remarks().includes("no-empty-line"));
   assertGreater((await server.event("request")).reads, 2);
 });
 
 test("startKeyServer() remarks on a request that is unfinished after another remark", async () => {
-  await using server = listen({ idleTimeout: 30 });
+  await using server = listen({ idleTimeout: 60 });
   using slow = await Client.to(server);
   await server.event("remark", ({ remark }) => remark.code === "nothing-sent");
   await slow.send("KEY /user");
