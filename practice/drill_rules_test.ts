@@ -261,7 +261,7 @@ test("startDrill() waits for a client to give up, and lets go of one that does n
 
 test("startDrill() lets a PUT that came over an ended connection be sent once more", async () => {
   const faults: FaultName[] = ["no-length", "no-length", "status-404", "status-404"];
-  await using drill = drillOf({ faults, idleTimeout: 200 });
+  await using drill = drillOf({ faults, idleTimeout: 800 });
   for (const fault of faults) {
     using conn = await open(drill.port, KEY_REQUEST);
     let received = "";
