@@ -1,8 +1,8 @@
 /**
  * What is wrong with a request to the key server: bytes in, remarks out; no socket, no clock.
  *
- * What a strict reader of RFC 9112 takes passes without a word. Whatever else comes is looked up in
- * one table, {@linkcode RULES}, which knows the mistakes that people make who write HTTP by hand.
+ * A request that a strict reader of RFC 9112 accepts gets no remark. Anything else is looked up in
+ * one table, `RULES` in `rules.ts`: the mistakes that people make when they write HTTP by hand.
  *
  * @example Usage
  * ```ts
@@ -22,7 +22,7 @@ export type { RemarkCode } from "./rules.ts";
 export { factOf, type Remark, type Severity } from "./remark.ts";
 
 /**
- * Checks one request, with whatever came behind it; that nothing more will come is taken as given.
+ * Checks one request, and the bytes after it, as if nothing more will come.
  *
  * @param bytes All that a client sent.
  * @returns What is to be said about it, the errors first; the first error is the answer. Empty for a

@@ -258,10 +258,10 @@ class Examiner implements Drill {
     this.#options = options;
     this.#faults = options.faults ?? Object.keys(FAULTS) as FaultName[];
     this.#times = { timeout, patience, quiet };
-    if (this.#faults.length === 0) throw new RangeError("Cannot use faults: there are none");
+    if (this.#faults.length === 0) throw new RangeError("faults must have at least one name");
     for (const name of this.#faults) checkFault(name);
     for (const [name, time] of Object.entries(this.#times)) {
-      if (!(time > 0)) throw new RangeError(`Cannot use ${name} ${time}: it must be above 0`);
+      if (!(time > 0)) throw new RangeError(`${name} must be above 0, not ${time}`);
     }
     const onEvent = (event: KeyServerEvent) => this.#hear(event);
     const { delay, idleTimeout } = options;

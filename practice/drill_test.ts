@@ -133,9 +133,13 @@ test("startDrill() tells what it waits for, and what has happened", async () => 
 
 Deno.test("startDrill() refuses options that make no sense", async () => {
   for (const name of ["timeout", "patience", "quiet"]) {
-    assertThrows(() => startDrill({ port: 0, [name]: 0 }), RangeError, `Cannot use ${name} 0`);
+    assertThrows(
+      () => startDrill({ port: 0, [name]: 0 }),
+      RangeError,
+      `${name} must be above 0, not 0`,
+    );
   }
-  assertThrows(() => startDrill({ port: 0, faults: [] }), RangeError, "there are none");
+  assertThrows(() => startDrill({ port: 0, faults: [] }), RangeError, "at least one");
   const faults = ["slow", "drop"] as FaultName[];
   assertThrows(() => startDrill({ port: 0, faults }), TypeError, 'Cannot use fault "drop"');
   await using drill = drillOf();

@@ -2,10 +2,12 @@ import {
   assertEquals,
   assertLess,
   assertMatch,
+  assertRejects,
   assertStringIncludes,
   assertThrows,
 } from "@std/assert";
 import { KeyClient } from "../key_client.ts";
+import { ResetListener } from "./reset_listener.ts";
 import { type KeyServer, startKeyServer } from "./server.ts";
 import { bytes, delay } from "../testing/bytes.ts";
 import {
@@ -78,6 +80,35 @@ test("startKeyServer() closes a connection that it cannot reset, without a byte"
   server.fault = "reset";
   await other.send(KEY_REQUEST);
   assertEquals(await other.read(), "");
+});
+
+test("ResetListener refuses an address in use", async () => {
+  await using server = startKeyServer({ port: 0 });
+  assertThrows(() => new ResetListener(server.addr), Deno.errors.AddrInUse);
+  const { addr, finished } = startKeyServer({ port: 0, signal: AbortSignal.abort() });
+  await finished;
+  const listener = new ResetListener(addr);
+  listener.close();
+  await assertRejects(() => listener.accept(), Deno.errors.Interrupted);
+});
+
+test("startKeyServer() tries to listen again until it can", async () => {
+  await using server = startKeyServer({ port: 0, fault: "reset" });
+  const { listen } = Deno;
+  let failures = 30;
+  Deno.listen = ((options: Deno.TcpListenOptions) => {
+    const isOurs = options.port === server.addr.port;
+    if (isOurs && failures-- > 0) throw new Error("Too many open files (os error 24)");
+    return listen(options);
+  }) as typeof Deno.listen;
+  try {
+    server.fault = "chunked";
+    await server.ready;
+  } finally {
+    Deno.listen = listen;
+  }
+  assertEquals([failures, server.fault, server.nextFault], [-1, "chunked", undefined]);
+  assertEquals(statusOf(await talk(server, CLOSING_REQUEST)), 200);
 });
 
 test("shutdown() ends a server that is about to listen anew", async () => {

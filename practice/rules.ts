@@ -70,8 +70,8 @@ export type RemarkCode =
 /**
  * A pattern, and what is said where it matches: of a part's rows the first one that does. The
  * verdict is the status of an error, or a lesser severity. A group named `here` is what the remark
- * points at, otherwise it is the whole match. Rows without a pattern are found by code, further
- * below or in `server.ts`.
+ * points at, otherwise it is the whole match. Rows without a pattern are found by code, in
+ * `head.ts`, `request.ts`, `responses.ts` and `connection.ts`.
  */
 export type Rule = readonly [
   code: RemarkCode,
@@ -103,7 +103,7 @@ const MAX_USER_ID_LENGTH = 256; // characters
 
 /**
  * Everything that this project knows to be wrong with a request. To teach it something new, add a
- * row here, and one to `check_test.ts`. Patterns see at most 4,096 characters, a byte each.
+ * row here, its code to {@linkcode RemarkCode}, and a row to `check_test.ts`. Patterns see at most 4,096 characters, a byte each.
  */
 // deno-fmt-ignore
 const TABLE = {
@@ -546,6 +546,5 @@ function octets(count: number): string {
   return count === 1 ? "1 byte" : `${count} bytes`;
 }
 
-// Until nobody imports these from here any more:
-export { checkRequest, factOf, type Remark, type Severity } from "./check.ts";
-export { requestLine, visible } from "./text.ts";
+// For testing/readme_test.ts, until it imports check.ts:
+export { checkRequest } from "./check.ts";

@@ -106,7 +106,8 @@ export interface KeyServer extends AsyncDisposable {
    *
    * `reset` needs connections of another kind, so the server listens anew when it is set, and again
    * when it is unset: see {@linkcode KeyServer.ready}. A connection that was made before that cannot
-   * be reset: it closes after its next response, and if that has the fault `reset`, without a byte.
+   * be reset: it closes after its next response, and if that has the fault `reset`, without a byte. So does any connection on
+   * Deno 2.5 and 2.6, which cannot reset one.
    */
   fault: FaultName | undefined;
   /**
@@ -120,7 +121,11 @@ export interface KeyServer extends AsyncDisposable {
    * response notices nothing.
    */
   readonly ready: Promise<void>;
-  /** Answers what is in flight and ends, within a second, whatever clients do. */
+  /**
+   * Sends the responses that are in flight and ends, within a second, whatever clients do.
+   *
+   * @returns {@linkcode KeyServer.finished}.
+   */
   shutdown(): Promise<void>;
 }
 
@@ -180,11 +185,11 @@ class Server implements KeyServer {
     const { hostname = "127.0.0.1", port = 5000, signal, onEvent } = options;
     const { idleTimeout = 2_000, delay = 2_000 } = options;
     if (!(idleTimeout > 0)) {
-      throw new RangeError(`Cannot use idleTimeout ${idleTimeout}: it must be above 0`);
+      throw new RangeError(`idleTimeout must be above 0, not ${idleTimeout}`);
     }
     if (!(delay > 0 && delay <= MAX_DELAY)) {
       throw new RangeError(
-        `Cannot use delay ${delay}: it must be above 0 and at most ${MAX_DELAY}`,
+        `delay must be above 0 and at most ${MAX_DELAY}, not ${delay}`,
       );
     }
     this.idleTimeout = idleTimeout;

@@ -203,8 +203,8 @@ Deno.test("startKeyServer() refuses a port in use and a time that is none", asyn
   for (const time of [0, -1, NaN]) {
     const refuses = (options: KeyServerOptions, words: string) =>
       assertThrows(() => startKeyServer({ port: 0, ...options }), RangeError, words);
-    refuses({ idleTimeout: time }, `Cannot use idleTimeout ${time}: it must be above 0`);
-    refuses({ delay: time }, `Cannot use delay ${time}: it must be above 0`);
+    refuses({ idleTimeout: time }, `idleTimeout must be above 0, not ${time}`);
+    refuses({ delay: time }, `delay must be above 0 and at most 2147483647, not ${time}`);
   }
   assertThrows(() => startKeyServer({ port: 0, delay: 2 ** 31 }), RangeError, "at most 2147483647");
 });
