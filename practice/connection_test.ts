@@ -155,7 +155,7 @@ Deno.test("startKeyServer() reads what came while the process was busy before it
   assertEquals(server.remarks(), []);
 });
 
-Deno.test("startKeyServer() ignores line ends behind an answer, and refuses other bytes", async () => {
+test("startKeyServer() ignores line ends behind an answer, and refuses other bytes", async () => {
   await using server = listen({ idleTimeout: 200 });
   using client = await Client.to(server);
   await client.send(KEY_REQUEST);
@@ -177,7 +177,7 @@ Deno.test("startKeyServer() ignores line ends behind an answer, and refuses othe
   assertEquals(server.remarks().slice(2), ["extra-line-end", "idle"]);
 });
 
-Deno.test("startKeyServer() takes a further request for one, however mistaken it is", async () => {
+test("startKeyServer() takes a further request for one, however mistaken it is", async () => {
   await using server = listen();
   for (
     const line of [
@@ -198,7 +198,7 @@ Deno.test("startKeyServer() takes a further request for one, however mistaken it
   }
 });
 
-Deno.test("startKeyServer() tells of a request that comes too late", async () => {
+test("startKeyServer() tells of a request that comes too late", async () => {
   await using server = listen({ idleTimeout: 400 });
   for (const moment of ["at once", "after the response", "after the note"]) {
     server.events.length = 0;

@@ -1,7 +1,8 @@
-import { assertEquals, assertGreater, assertMatch, assertThrows } from "@std/assert";
-import { type DrillResult, startDrill } from "./drill.ts";
-import type { FaultName } from "./server.ts";
-import { delay } from "../testing/bytes.ts";
+import { assert, assertEquals, assertGreater, assertMatch, assertThrows } from "@std/assert";
+import { type DrillOptions, type DrillResult, startDrill } from "./drill.ts";
+import { doKey, doPut, KeyClient, KeyClientError } from "../key_client.ts";
+import { type FaultName, FAULTS } from "./server.ts";
+import { delay, text } from "../testing/bytes.ts";
 import {
   drillOf,
   KEEPING_REQUEST,
@@ -13,9 +14,190 @@ import {
   talk,
   verdicts,
 } from "../testing/drill_clients.ts";
-import { concurrentTests, FAILURES, until } from "../testing/raw_client.ts";
+import { concurrentTests, FAILURES, SUCCESS, until } from "../testing/raw_client.ts";
 
 const test = concurrentTests("startDrill() and stop()");
+
+// ---- Clients of others
+
+const NAMES = Object.keys(FAULTS) as FaultName[];
+
+type Flaw =
+  | "none"
+  | "one read"
+  | "never reads on"
+  | "reads to the close"
+  | "ignores the status"
+  | "takes the last 128 bytes"
+  | "one spelling"
+  | "no chunks"
+  | "sends None"
+  | "PUT after a 404"
+  | "no time-out"
+  | "no PUT"
+  | "any length"
+  | "two bytes too few";
+
+/** A small client such as people write, right but for its flaw. */
+async function converse(port: number, flaw: Flaw, fault: FaultName): Promise<void> {
+  const isHanging = fault === "silent" ||
+    fault === "keep-open" && (flaw === "reads to the close" || flaw === "one spelling");
+  async function exchange(line: string): Promise<{ status: number; body: string }> {
+    using conn = await Deno.connect({ port });
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    if (flaw !== "no time-out") timer = setTimeout(() => conn.close(), isHanging ? 300 : 10_000);
+    const close = flaw === "takes the last 128 bytes" ? "Connection: close\r\n" : "";
+    await conn.write(new TextEncoder().encode(`${line} HTTP/1.1\r\nHost: a\r\n${close}\r\n`));
+    let data = "";
+    let isEnded = false;
+    const more = async () => {
+      const part = new Uint8Array(4096);
+      const count = await conn.read(part);
+      if (count === null) isEnded = true;
+      else data += text(part.subarray(0, count));
+    };
+    try {
+      if (flaw === "reads to the close" || close) { while (!isEnded) await more(); }
+      if (flaw === "takes the last 128 bytes") return { status: 200, body: data.slice(-128) };
+      let status = 0;
+      let head: string;
+      do {
+        if (flaw === "one read") await more();
+        while (flaw !== "one read" && !data.includes("\r\n\r\n")) {
+          if (isEnded) throw new Error("cut off");
+          await more();
+        }
+        [head] = data.split("\r\n\r\n", 1);
+        data = data.slice(head.length + 4);
+        if (!/^HTTP\/1\.\d \d{3}/.test(head)) throw new Error("no HTTP");
+        status = Number(head.slice(9, 12));
+      } while (status < 200 && flaw !== "one read" && flaw !== "never reads on");
+      if (flaw === "one read" || flaw === "never reads on") return { status, body: data };
+      if (/\r\ntransfer-encoding: *chunked/i.test(head) && flaw !== "no chunks") {
+        let body = "";
+        for (;;) {
+          while (!/^[\da-f]+\r\n/.test(data)) await more();
+          const size = parseInt(data, 16);
+          data = data.slice(data.indexOf("\r\n") + 2);
+          while (data.length < size + 2) await more();
+          if (size === 0) return { status, body };
+          body += data.slice(0, size);
+          data = data.slice(size + 2);
+        }
+      }
+      const pattern = flaw === "one spelling"
+        ? /\r\nContent-Length: *(\d+)/
+        : /\r\ncontent-length: *(\d+)/i;
+      const length = pattern.exec(head)?.[1];
+      while (data.length < Number(length ?? Infinity) && !isEnded) await more();
+      if (length && data.length < Number(length)) throw new Error("cut off");
+      return { status, body: data.slice(0, length ? Number(length) : undefined) };
+    } finally {
+      clearTimeout(timer);
+      try {
+        conn.close();
+      } catch {
+        // The timer has done so.
+      }
+    }
+  }
+
+  let key: string | null = null;
+  try {
+    const { status, body } = await exchange("KEY /user/User1/");
+    const isFine = flaw === "ignores the status" || status === 200 ||
+      flaw === "PUT after a 404" && status === 404;
+    const isKey = ["ignores the status", "PUT after a 404", "any length"].includes(flaw)
+      ? body.length > 100
+      : flaw === "takes the last 128 bytes" || /^[\da-f]{128}$/.test(body);
+    if (isFine && isKey) key = body;
+  } catch {
+    // There is no key then.
+  }
+  if (flaw === "no PUT" || key === null && flaw !== "sends None") return;
+  if (flaw === "two bytes too few") key = key!.slice(2);
+  try {
+    await exchange(`PUT /key/User1/${key === null ? "None" : encodeURIComponent(key)}/`);
+  } catch {
+    // It was sent all the same.
+  }
+}
+
+const SHORT = NAMES.filter((name) => name !== "slow" && name !== "silent");
+const BROKEN = NAMES.filter((name) => FAULTS[name].isBroken);
+
+/** The drills that a client with a flaw goes through, and those that it fails. */
+const FLAWS: [flaw: Flaw, faults: FaultName[], failed: FaultName[]][] = [
+  ["none", NAMES, []],
+  ["one read", SHORT, ["drip", "split", "chunked", "interim", "long-head"]],
+  ["never reads on", SHORT, ["drip", "split", "chunked", "interim"]],
+  ["reads to the close", ["no-length", "keep-open", ...BROKEN.slice(5)], ["keep-open"]],
+  [
+    "ignores the status",
+    SHORT,
+    ["status-400", "status-404", "status-405", "status-500", "redirect", "short-key", "not-a-key"],
+  ],
+  [
+    "takes the last 128 bytes",
+    SHORT,
+    ["chunked", ...BROKEN.filter((name) => name !== "silent" && name !== "reset")],
+  ],
+  ["one spelling", SHORT, ["keep-open"]],
+  ["no chunks", SHORT, ["chunked"]],
+  ["sends None", ["no-length", ...BROKEN], BROKEN],
+  ["PUT after a 404", SHORT, ["status-404", "short-key", "not-a-key"]],
+  ["no time-out", ["no-length", "silent", "short-key"], ["silent"]],
+  ["no PUT", SHORT, SHORT],
+  ["any length", SHORT, ["short-key", "not-a-key"]],
+  ["two bytes too few", SHORT, SHORT], // no right key has come back, so the rest is no proof
+];
+
+/** Options of a drill beside others: there is more to wait for. */
+const BUSY: DrillOptions = { delay: 100, idleTimeout: 300, quiet: 300 };
+
+/** Goes through the whole drill with doKey() and doPut(). */
+async function passWithFunctions() {
+  await using drill = drillOf(BUSY);
+  for (const fault of NAMES) {
+    const options = { port: drill.port, timeout: fault === "silent" ? 300 : 10_000 };
+    const key = await doKey(options);
+    if (key) assertEquals(await doPut(key, options), SUCCESS);
+  }
+  assertEquals(verdicts(await drill.finished), NAMES.map((name) => `✔ ${name}`));
+}
+
+/** Goes through the whole drill with KeyClient. */
+async function passWithClient() {
+  await using drill = drillOf(BUSY);
+  for (const fault of NAMES) {
+    const timeout = fault === "silent" ? 300 : 10_000;
+    using client = new KeyClient({ port: drill.port, timeout });
+    try {
+      assertEquals((await client.verifyKey(await client.requestKey())).ok, true);
+    } catch (error) {
+      assert(error instanceof KeyClientError);
+    }
+  }
+  assertEquals(verdicts(await drill.finished), NAMES.map((name) => `✔ ${name}`));
+}
+
+test("our own clients pass the whole drill, and each flawed one fails just where it should", async () => {
+  const runs = FLAWS.map(async ([flaw, faults, failed]) => {
+    const patience = flaw === "no time-out" ? 600 : 30_000;
+    await using drill = drillOf({ faults, patience, ...BUSY });
+    for (const fault of faults) await converse(drill.port, flaw, fault);
+    const results = await drill.finished;
+    assertEquals(results.map(({ fault }) => fault), faults, flaw);
+    assertEquals(results.filter(({ passed }) => !passed).map(({ fault }) => fault), failed, flaw);
+    for (const { passed, cause } of results) {
+      assertEquals(cause === null, passed);
+      if (cause) assert(cause.rationale.length > 10 && cause.help.length > 10);
+    }
+  });
+  await Promise.all([passWithFunctions(), passWithClient(), ...runs]);
+});
+
+// ---- The drill
 
 test("stop() gives what there is so far, and the verdict on who has just gone", async () => {
   const nobody = drillOf();
