@@ -545,6 +545,3 @@ export const RULES: Readonly<Record<Part, readonly Rule[]>> = TABLE;
 function octets(count: number): string {
   return count === 1 ? "1 byte" : `${count} bytes`;
 }
-
-// For testing/readme_test.ts, until it imports check.ts:
-export { checkRequest } from "./check.ts";

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { FAULTS } from "../practice/server.ts";
 import { main } from "../main.ts";
-import { checkRequest } from "../practice/rules.ts";
+import { checkRequest } from "../practice/check.ts";
 import readme from "../README.md" with { type: "text" };
 
 /** What main() prints, on both streams, until it ends or until it is told to. */
