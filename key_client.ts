@@ -316,8 +316,9 @@ class Exchange implements Disposable {
     }
   }
 
-  /** Hands over the connection for another exchange, if it can be used again. */
+  /** Hands over the connection, if it is still open. A stop may come after the last byte. */
   release() {
+    this.#throwIfStopped();
     const conn = this.#conn;
     this.#conn = undefined;
     return conn && { conn, since: this.#lastRead };
@@ -343,7 +344,6 @@ class Exchange implements Disposable {
   }
 
   async #connect(): Promise<void> {
-    this.#throwIfStopped();
     this.release()?.conn.close();
     const { hostname, port, authority } = this.#options;
     const abort = new AbortController();

@@ -937,6 +937,21 @@ Deno.test("a stop just after the connection is made sends nothing", async () => 
   assertEquals(server.requests, []);
 });
 
+Deno.test("close() in any microtask after the last message leaves no connection open", async () => {
+  await using server = new ScriptedServer(keeping(KEY_RESPONSE));
+  for (let turns = 0; turns < 20; turns++) {
+    const client = new KeyClient({
+      port: server.port,
+      async onMessage({ direction }) {
+        if (direction === "request") return;
+        for (let turn = 0; turn < turns; turn++) await undefined;
+        client.close();
+      },
+    });
+    await client.requestKey().catch((error) => assertEquals(error.name, "AbortError"));
+  } // the sanitizer finds what is still open
+});
+
 Deno.test("an abort at any time loses no socket", async () => {
   await using server = new ScriptedServer(keeping(KEY_RESPONSE));
   for (let round = 0; round < 40; round++) {
