@@ -303,6 +303,7 @@ class Exchange implements Disposable {
   [Symbol.dispose](): void {
     this.#options.signal?.removeEventListener("abort", this);
     this.#alarm?.removeEventListener("abort", this); // or it would keep the process alive
+    this.#conn?.unref(); // or Deno 2.8.3 would: it leaves the read of a closed connection pending
     this.#conn?.close();
   }
 

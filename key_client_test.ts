@@ -1422,6 +1422,24 @@ for (const operation of ["read", "write"] as const) {
   });
 }
 
+Deno.test("a stop lets the process exit, even if Deno leaves the read pending", async () => {
+  await using server = new ScriptedServer(silent);
+  const calls: string[] = [];
+  const spy = (conn: Deno.TcpConn) => {
+    for (const name of ["unref", "close"] as const) {
+      const call = conn[name].bind(conn);
+      conn[name] = () => {
+        calls.push(name);
+        call();
+      };
+    }
+  };
+  await withConnect(spy, async () => {
+    assertEquals(await codeOf(doPut(KEY, { port: server.port, timeout: 50 })), "timed-out");
+  });
+  assertEquals(calls, ["unref", "close"]);
+});
+
 Deno.test("a connection that is made after the stop is closed", async () => {
   await using server = new ScriptedServer(silent);
   const { connect } = Deno;
