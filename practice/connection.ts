@@ -6,7 +6,14 @@
 
 import { checkRequest } from "./check.ts";
 import type { ConnectionEvent, KeyServerEvent } from "./events.ts";
-import { deliver, type Delivery, type FaultName, FAULTS } from "./faults.ts";
+import {
+  deliver,
+  type Delivery,
+  type FaultName,
+  faultOf,
+  FAULTS,
+  type FaultSetting,
+} from "./faults.ts";
 import type { RequestHead } from "./head.ts";
 import { notify } from "./notify.ts";
 import { type Remark, remarkOf } from "./remark.ts";
@@ -22,8 +29,7 @@ const LF = 0x0a;
 const CR = 0x0d;
 
 /** The server that a connection belongs to. */
-export interface Host {
-  readonly fault: FaultName | undefined;
+export interface Host extends FaultSetting {
   readonly keys: IssuedKeys;
   readonly idleTimeout: number;
   readonly delay: number;
@@ -59,10 +65,20 @@ class Incoming {
 /** The last request that got its response. */
 interface Exchange {
   readonly bytes: Uint8Array;
+  readonly method: string;
   readonly message: string;
+  /** The fault that its response had. */
   readonly fault: FaultName | undefined;
   readonly isSound: boolean;
 }
+
+const NO_EXCHANGE: Exchange = {
+  bytes: new Uint8Array(),
+  method: "",
+  message: "",
+  fault: undefined,
+  isSound: true,
+};
 
 /** What the server is doing for a client. */
 type State =
@@ -80,7 +96,7 @@ export class Connection {
   #bytes = new Uint8Array(1024);
   #received = 0;
   #incoming = new Incoming();
-  #last: Exchange = { bytes: new Uint8Array(), message: "", fault: undefined, isSound: true };
+  #last: Exchange = NO_EXCHANGE;
   #isIdled = false; // it was closed for being idle
   #drained = 0;
   #wake: () => void = () => {}; // ends a pause
@@ -130,7 +146,13 @@ export class Connection {
 
   /** Tells whether a client that gets no answer may still wait for one, but has ended its half. */
   #isHalfClosed(): boolean {
-    return this.server.fault === "silent" && performance.now() - this.since < HALF_CLOSE_TIME;
+    return this.#standingFault === "silent" && performance.now() - this.since < HALF_CLOSE_TIME;
+  }
+
+  /** The fault that the server has now, if the last response had one and this would be its fault. */
+  get #standingFault(): FaultName | undefined {
+    const { fault, method, bytes } = this.#last;
+    return fault && faultOf(this.server, method, bytes);
   }
 
   #break(): void {
@@ -150,7 +172,7 @@ export class Connection {
       if (this.#incoming.said.size > 0) return;
       for (const remark of checkRequest(this.#bytes.subarray(0, this.#received))) this.#say(remark);
     } else if (this.#state === "idle") {
-      const { fault } = this.server;
+      const fault = this.#standingFault;
       if (fault === "silent") return;
       if (this.#last.fault === "silent") return this.close("server");
       const { length } = ENCODER.encode(this.#last.message);
@@ -163,7 +185,8 @@ export class Connection {
       this.#finish();
     } else if (this.#state === "draining") {
       // Where there is no key, whether the client sees the end is what is to be seen.
-      if (this.server.fault && FAULTS[this.server.fault].isBroken) return;
+      const fault = this.#standingFault;
+      if (fault && FAULTS[fault].isBroken) return;
       if (!this.#isIdled && this.#last.isSound) {
         this.#say(remarkOf("still-open", 0, 0), this.#last.bytes);
       }
@@ -242,12 +265,13 @@ export class Connection {
     const bytes = this.#bytes.subarray(0, this.#received);
     const request = incoming.reader.read(bytes);
     if (request) return await this.#answer(request);
-    if (!incoming.reader.head?.expectsContinue || incoming.isContinued) return;
-    const { fault } = this.server;
+    const { head } = incoming.reader;
+    if (!head?.expectsContinue || incoming.isContinued) return;
+    const fault = faultOf(this.server, head.method, bytes);
     if (fault && FAULTS[fault].isBroken) return; // or it would not be silence, say; the body will come
     if (incoming.reader.isRefused) return await this.#answer(incoming.reader.refuse(bytes));
     incoming.isContinued = true;
-    await this.#continue(incoming.reader.head);
+    await this.#continue(head);
   }
 
   /** Tells whether a further request begins with what came after an answer. */
@@ -316,7 +340,7 @@ export class Connection {
     const { method, userId } = request;
     this.#emit({ type: "request", bytes, reads: this.#incoming.reads, method, userId });
     const { server, conn } = this;
-    const { fault } = server; // which may have been changed just now
+    const fault = faultOf(server, method, bytes); // which may have been changed just now
     const decision = decide(request, this.#peer.hostname, server.keys);
     const { error, remarks, newKey } = decision;
     if (newKey) server.keys.add(newKey, userId!, this.#peer.hostname);
@@ -325,7 +349,7 @@ export class Connection {
     const isLast = !request.isPersistent || server.isClosing || isOdd;
     const delivery = deliver(respond(decision, request, isLast), fault, server.delay);
     const { status, message, parts } = delivery;
-    this.#last = { bytes, message, fault, isSound: !request.isBroken };
+    this.#last = { bytes, method, message, fault, isSound: !request.isBroken };
     if (server.onEvent) {
       const about = { status, message, bytes: concat(parts), request: bytes, method, userId };
       this.#emit({ type: "answer", ...about, ...(error && { error }), ...(fault && { fault }) });

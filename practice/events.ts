@@ -82,7 +82,7 @@ export interface AnswerEvent extends ConnectionEvent {
   bytes: Uint8Array;
   /** What is wrong with the request, if something is: whatever the answer is under a fault. */
   error?: Remark;
-  /** The fault that this answer has. */
+  /** The fault that this response has; absent if the response is sound. */
   fault?: FaultName;
   /** The request that it answers; before a 100, as far as it has come. */
   request: Uint8Array;

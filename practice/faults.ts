@@ -1,5 +1,5 @@
 /**
- * The table of faults: what may be wrong with every response of a key server.
+ * The table of faults: what may be wrong with the responses of a key server.
  *
  * @module
  */
@@ -14,6 +14,7 @@ import {
   type KeyResponse,
   withMessage,
 } from "./responses.ts";
+import { requestLine } from "./text.ts";
 
 /** The name of a fault. */
 export type FaultName =
@@ -37,6 +38,17 @@ export type FaultName =
   | "silent"
   | "short-key"
   | "not-a-key";
+
+/** The method of the requests whose responses have a fault. */
+export type FaultTarget = "KEY" | "PUT";
+
+/** Which responses have which fault. */
+export interface FaultSetting {
+  /** What is wrong with the responses, if anything. */
+  readonly fault: FaultName | undefined;
+  /** The method that the fault is limited to, if any. */
+  readonly faultOn: FaultTarget | undefined;
+}
 
 /** What a fault is, and what becomes of a client that meets it. */
 export interface Fault {
@@ -67,6 +79,37 @@ export interface Delivery {
   /** Whether the connection is reset. */
   readonly isReset?: boolean;
 }
+
+/**
+ * Returns the fault of the response to a request.
+ *
+ * @param setting The fault of the server, and the method that it is limited to.
+ * @param method The method of the request.
+ * @param request The request, of which the first line is enough.
+ * @returns The fault, or `undefined` if the response is sound.
+ */
+export function faultOf(
+  { fault, faultOn }: FaultSetting,
+  method: string,
+  request: Uint8Array,
+): FaultName | undefined {
+  const isMeant = faultOn === undefined || faultOn === method;
+  return fault && isMeant && !isFollowing(fault, request) ? fault : undefined;
+}
+
+/**
+ * Returns whether a client follows the redirect of the fault `redirect`. Its response is sound:
+ * another redirect would send a client that follows each of them round in circles.
+ *
+ * @param fault The fault of the server.
+ * @param request The request, of which the first line is enough.
+ * @returns Whether the request is for the path of the redirect.
+ */
+export function isFollowing(fault: FaultName, request: Uint8Array): boolean {
+  return fault === "redirect" && MOVED_REGEXP.test(requestLine(request));
+}
+
+const MOVED_REGEXP = / (?:http:\/\/[^/ ]+)?\/moved\/ /;
 
 /**
  * Returns how a response goes over the wire. Changes nothing.
@@ -250,4 +293,16 @@ export const FAULTS: Readonly<Record<FaultName, Fault>> = Object.freeze(
 export function checkFault(name: FaultName | undefined): FaultName | undefined {
   if (name === undefined || Object.hasOwn(FAULTS, name)) return name;
   throw new TypeError(`Cannot use fault ${JSON.stringify(name)}: no fault has this name`);
+}
+
+/**
+ * Checks the method that a fault is limited to.
+ *
+ * @param method The method, if one is given.
+ * @returns The method.
+ * @throws {TypeError} If it is another one.
+ */
+export function checkFaultTarget(method: FaultTarget | undefined): FaultTarget | undefined {
+  if (method === undefined || method === "KEY" || method === "PUT") return method;
+  throw new TypeError(`faultOn must be "KEY" or "PUT", not ${JSON.stringify(method)}`);
 }

@@ -24,7 +24,7 @@
 
 import { type Conn, Connection } from "./connection.ts";
 import type { KeyServerEvent } from "./events.ts";
-import { checkFault, type FaultName } from "./faults.ts";
+import { checkFault, checkFaultTarget, type FaultName, type FaultTarget } from "./faults.ts";
 import { type Listener, MAX_RESETTABLE, ResetListener } from "./reset_listener.ts";
 import { IssuedKeys } from "./responses.ts";
 
@@ -37,7 +37,7 @@ export type {
   RemarkEvent,
   RequestEvent,
 } from "./events.ts";
-export { type Fault, type FaultName, FAULTS } from "./faults.ts";
+export { type Fault, type FaultName, FAULTS, type FaultTarget } from "./faults.ts";
 export type { Remark, Severity } from "./remark.ts";
 export type { RemarkCode } from "./rules.ts";
 
@@ -72,8 +72,13 @@ export interface KeyServerOptions {
    * @default {2_000}
    */
   idleTimeout?: number;
-  /** What is wrong with every response: a name of {@linkcode FAULTS}. By default nothing. */
+  /** What is wrong with the responses: a name of {@linkcode FAULTS}. By default nothing. */
   fault?: FaultName;
+  /**
+   * The method of the requests whose responses have the fault. All other responses are sound. By
+   * default every response has the fault.
+   */
+  faultOn?: FaultTarget;
   /**
    * Milliseconds that the fault `slow` waits before a response.
    * @default {2_000}
@@ -101,8 +106,8 @@ export interface KeyServer extends AsyncDisposable {
   readonly finished: Promise<void>;
   /**
    * What is wrong with the responses from now on; an unknown name is a `TypeError`. As long as they
-   * are set, `keep-open` and `silent` keep connections open, and so does any that is broken, after
-   * its end, until the client closes.
+   * are set, `keep-open` and `silent` keep a connection open if its last response had a fault. So
+   * does any broken fault, after its end, until the client closes.
    *
    * `reset` needs connections of another kind, so the server listens anew when it is set, and again
    * when it is unset: see {@linkcode KeyServer.ready}. A connection that was made before that cannot
@@ -110,6 +115,12 @@ export interface KeyServer extends AsyncDisposable {
    * Deno 2.5 and 2.6, which cannot reset one.
    */
   fault: FaultName | undefined;
+  /**
+   * The method of the requests whose responses have the fault from now on; `undefined` for every
+   * response. Any other value is a `TypeError`. A connection whose last response was sound because
+   * of it closes as one without a fault does.
+   */
+  faultOn: FaultTarget | undefined;
   /**
    * The fault that will be set next, if it is known. If it is `reset`, new connections can be reset
    * from now on.
@@ -136,7 +147,7 @@ export interface KeyServer extends AsyncDisposable {
  * @returns The running server; `shutdown()`, or the end of an `await using` block, stops it.
  * @throws {Deno.errors.AddrInUse} If another server listens there.
  * @throws {RangeError} If `idleTimeout` or `delay` is not above 0.
- * @throws {TypeError} If no fault has that name.
+ * @throws {TypeError} If no fault has that name, or `faultOn` is neither `"KEY"` nor `"PUT"`.
  *
  * @example Usage
  * ```ts
@@ -171,6 +182,7 @@ class Server implements KeyServer {
   readonly connections = new Set<Connection>();
   isClosing = false;
   #fault: FaultName | undefined;
+  #faultOn: FaultTarget | undefined;
   #nextFault: FaultName | undefined = undefined;
   #listener: Listener;
   #change: PromiseWithResolvers<void> | undefined = undefined; // to a listener of the other kind
@@ -197,6 +209,7 @@ class Server implements KeyServer {
     this.#period = Math.min(250, idleTimeout / 4);
     this.onEvent = onEvent;
     this.#fault = checkFault(options.fault);
+    this.#faultOn = checkFaultTarget(options.faultOn);
     const listener = Deno.listen({ hostname, port });
     this.addr = listener.addr;
     this.#listener = listener;
@@ -220,6 +233,14 @@ class Server implements KeyServer {
   set fault(name: FaultName | undefined) {
     this.#fault = checkFault(name);
     this.#changeListener();
+  }
+
+  get faultOn(): FaultTarget | undefined {
+    return this.#faultOn;
+  }
+
+  set faultOn(method: FaultTarget | undefined) {
+    this.#faultOn = checkFaultTarget(method);
   }
 
   get nextFault(): FaultName | undefined {
