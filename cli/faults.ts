@@ -5,20 +5,37 @@
  */
 
 import { type FaultName, FAULTS } from "../practice/faults.ts";
+import type { KeyServerOptions } from "../practice/server.ts";
 import { quote, suggest, UsageError } from "./flags.ts";
 import { jsonLine } from "./output.ts";
 
+/** The fault that `--fault` asks for, and the method that it is limited to. */
+export type FaultFlag = Pick<KeyServerOptions, "fault" | "faultOn">;
+
 /**
- * Checks the value of `--fault`.
+ * Checks the value of `--fault`: `NAME`, `NAME:KEY` or `NAME:PUT`.
  *
- * @throws {UsageError} If no fault has this name.
+ * @throws {UsageError} If no fault has this name, or another method follows.
  */
-export function checkFault(name: string | undefined): FaultName | undefined {
-  if (name === undefined || Object.hasOwn(FAULTS, name)) return name as FaultName | undefined;
-  const nearest = suggest(name, [...Object.keys(FAULTS), "list"]);
-  const cure = nearest ? `did you mean ${nearest}?` : "--fault list tells which there are";
-  throw new UsageError(`Unknown fault ${quote(name)}, ${cure}`);
+export function checkFault(text: string | undefined): FaultFlag {
+  if (text === undefined) return {};
+  const [, name, end] = /^([^:]*)(.*)$/s.exec(text)!;
+  const target = TARGETS.find((method) => `:${method}` === end.toUpperCase());
+  const right = target ? `:${target}` : "";
+  if (!Object.hasOwn(FAULTS, name)) {
+    const nearest = suggest(name, [...Object.keys(FAULTS), "list"]);
+    const suggestion = nearest && nearest !== "list" ? nearest + right : nearest;
+    const cure = suggestion ? `did you mean ${suggestion}?` : "--fault list tells which there are";
+    throw new UsageError(`Unknown fault ${quote(text)}, ${cure}`);
+  }
+  if (end !== right) {
+    const hint = target ? `, did you mean ${name}${right}?` : "";
+    throw new UsageError(`--fault must end with :KEY or :PUT, not ${quote(end)}${hint}`);
+  }
+  return { fault: name as FaultName, faultOn: target };
 }
+
+const TARGETS = ["KEY", "PUT"] as const;
 
 /** Formats `--fault list`. */
 export function formatFaults(isJson: boolean): string {
@@ -28,5 +45,6 @@ export function formatFaults(isJson: boolean): string {
     faults.filter(([, { isBroken }]) => isBroken === isWanted)
       .map(([name, { description }]) => `  ${name.padEnd(11)} ${description}\n`).join("");
   return `delivered oddly: a good client is not disturbed\n${list(false)}` +
-    `broken: a good client gives no key, and sends no PUT\n${list(true)}`;
+    `broken: a good client gives no key, and sends no PUT\n${list(true)}` +
+    "NAME:KEY and NAME:PUT put the fault on one response only, as in reset:PUT\n";
 }

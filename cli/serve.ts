@@ -4,10 +4,10 @@
  * @module
  */
 
-import { type FaultName, FAULTS } from "../practice/faults.ts";
+import { FAULTS } from "../practice/faults.ts";
 import { type KeyServerEvent, type KeyServerOptions, startKeyServer } from "../practice/server.ts";
 import { eventLine, EventLog } from "./event_log.ts";
-import { checkFault } from "./faults.ts";
+import { checkFault, type FaultFlag } from "./faults.ts";
 import type { Flags } from "./flags.ts";
 import { listen, onInterrupt } from "./listening.ts";
 import { authority, jsonLine, type MainIo, outputFailure, painter } from "./output.ts";
@@ -20,7 +20,7 @@ export type ServeTimes = Pick<KeyServerOptions, "delay" | "idleTimeout">;
 /** Runs the practice server until it is interrupted; returns the exit status. */
 export async function serve(flags: Flags, io: MainIo, times?: ServeTimes): Promise<number> {
   const { host, port, json, verbose } = flags;
-  const fault = checkFault(flags.fault);
+  const setting = checkFault(flags.fault);
   let exit = 130;
   const log = new QueuedOutput(
     io.stderr,
@@ -43,7 +43,7 @@ export async function serve(flags: Flags, io: MainIo, times?: ServeTimes): Promi
     if (json) out.print(eventLine(event));
     if (hasLog) eventLog.add(event);
   };
-  const start = () => startKeyServer({ ...times, hostname: host, port, fault, onEvent });
+  const start = () => startKeyServer({ ...times, hostname: host, port, ...setting, onEvent });
   const server = listen(start, flags, io);
   if (!server) return 2;
   const interrupts = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
@@ -51,7 +51,7 @@ export async function serve(flags: Flags, io: MainIo, times?: ServeTimes): Promi
   const release = onInterrupt(io, () => interrupts.shift()?.resolve());
   const { addr } = server;
   if (json) out.print(jsonLine({ event: "listening", host: addr.hostname, port: addr.port }));
-  log.print(greeting(addr, fault));
+  log.print(greeting(addr, setting));
   await interrupted;
   await Promise.race([server.shutdown(), again]);
   if (json) await out.end(jsonLine({ event: "users", users: table.rows() }));
@@ -60,11 +60,13 @@ export async function serve(flags: Flags, io: MainIo, times?: ServeTimes): Promi
   return exit;
 }
 
-function greeting({ hostname, port }: Deno.NetAddr, fault: FaultName | undefined): string {
+function greeting({ hostname, port }: Deno.NetAddr, { fault, faultOn }: FaultFlag): string {
   const isAll = ["0.0.0.0", "::"].includes(hostname);
   const where = `${authority(hostname, port)}${isAll ? " (all addresses it has)" : ""}`;
   const line = `key_client: listening on ${where}, Ctrl-C ends it\n`;
   if (!fault) return line;
-  const { description, good } = FAULTS[fault];
-  return `${line}key_client: ${fault}: ${description}; a good client ${good}\n`;
+  const { isBroken, description, good } = FAULTS[fault];
+  const place = faultOn ? ` on responses to ${faultOn}` : "";
+  const advice = faultOn === "PUT" && isBroken ? "" : `; a good client ${good}`; // with the key
+  return `${line}key_client: ${fault}${place}: ${description}${advice}\n`;
 }

@@ -195,6 +195,65 @@ $`),
   );
 });
 
+Deno.test("main() --serve --fault NAME:KEY and NAME:PUT put the fault on one response", async () => {
+  for (
+    const [method, greeting, statuses] of [
+      ["KEY", "chunked on responses to KEY: the body in chunks, without Content-Length; a good", [
+        "KEY /user/User1/ HTTP/1.1  200 (chunked)",
+        "HTTP/1.1  200\n",
+      ]],
+      ["PUT", "chunked on responses to PUT: the body in chunks, without Content-Length; a good", [
+        "KEY /user/User1/ HTTP/1.1  200\n",
+        "HTTP/1.1  200 (chunked)",
+      ]],
+    ] as const
+  ) {
+    await using server = await serving(["--fault", `chunked:${method}`]);
+    assertEquals((await run(["-p", server.port])).exit, 0);
+    const { stderr } = await server.stop();
+    assertStringIncludes(stderr, `\nkey_client: ${greeting} client puts the chunks together\n`);
+    for (const status of statuses) assertStringIncludes(stderr, status);
+    assertEquals(stderr.split("(chunked)").length, 2);
+  }
+});
+
+Deno.test("main() --serve --fault NAME:PUT says nothing about a client without a key", async () => {
+  await using server = await serving(["--fault", "status-500:PUT"]);
+  assertEquals((await run(["-p", server.port])).exit, 5);
+  const { stderr } = await server.stop();
+  const description = "status 500 and a message that looks like a key";
+  assertStringIncludes(stderr, `\nkey_client: status-500 on responses to PUT: ${description}\n`);
+});
+
+Deno.test("main() --serve --fault names a wrong fault or method, and the right one", async () => {
+  const target = "--fault must end with :KEY or :PUT, not";
+  for (
+    const [value, message] of [
+      ["reset:GET", `${target} ":GET"`],
+      ["reset:", `${target} ":"`],
+      ["reset:KEY:PUT", `${target} ":KEY:PUT"`],
+      ["reset:put", `${target} ":put", did you mean reset:PUT?`],
+      ["rset:PUT", 'Unknown fault "rset:PUT", did you mean reset:PUT?'],
+      ["rset:key", 'Unknown fault "rset:key", did you mean reset:KEY?'],
+      ["rset:GET", 'Unknown fault "rset:GET", did you mean reset?'],
+      ["rset", 'Unknown fault "rset", did you mean reset?'],
+      ["list:KEY", 'Unknown fault "list:KEY", did you mean list?'],
+      [":KEY", 'Unknown fault ":KEY", --fault list tells which there are'],
+      ["toString:KEY", 'Unknown fault "toString:KEY", --fault list tells which there are'],
+    ]
+  ) {
+    const { exit, stderr } = await run(["--serve", "--port", "0", "--fault", value]);
+    assertEquals({ exit, stderr }, { exit: 2, stderr: `key_client: ${message}; see --help\n` });
+  }
+});
+
+Deno.test("main() --fault list says how to put a fault on one response", async () => {
+  const { stdout } = await run(["--fault", "list"]);
+  const last = "NAME:KEY and NAME:PUT put the fault on one response only, as in reset:PUT\n";
+  assertEquals(stdout.split(/(?<=\n)/).at(-1), last);
+  assertEquals((await run(["--fault", "list", "--json"])).stdout.includes("NAME"), false);
+});
+
 Deno.test("main() --serve --fault logs the response that the client got, if any", async () => {
   for (
     const [fault, outcome] of [
