@@ -24,7 +24,9 @@ import type { RemarkCode } from "./rules.ts";
 const UNFINISHED_FACTOR = 15; // idle timeouts until a request that is not whole gets a 400
 const MAX_DRAINED = 1_048_576; // bytes that are read after the last answer
 const HALF_CLOSE_TIME = 200; // ms within which nobody gives up waiting for an answer
+const RESET_TIME = 2; // ms after the client's end within which the connection may be reset
 
+const NO_BYTES = new Uint8Array();
 const LF = 0x0a;
 const CR = 0x0d;
 
@@ -73,7 +75,7 @@ interface Exchange {
 }
 
 const NO_EXCHANGE: Exchange = {
-  bytes: new Uint8Array(),
+  bytes: NO_BYTES,
   method: "",
   message: "",
   fault: undefined,
@@ -137,11 +139,20 @@ export class Connection {
         await this.#receive(count);
       } else {
         this.#endedBy = "client";
-        if (this.#state === "idle" && this.#isHalfClosed()) return;
-        if (this.#state === "idle") return this.close("client");
+        if (this.#state === "idle") return await this.#endIdle();
         await this.#endRequest(); // nothing more will come, but an answer may be awaited
       }
     }
+  }
+
+  /** Closes after the client's end, unless the client still waits. */
+  async #endIdle(): Promise<void> {
+    await this.#sayIfUnread();
+    // Some sockets half-close first when they are closed, and reset the connection only then.
+    if (this.server.onEvent) await this.#sleep(RESET_TIME);
+    if (this.#state !== "idle") return; // the clock was faster
+    await this.#sayIfUnread();
+    if (!this.#isHalfClosed()) this.close("client");
   }
 
   /** Tells whether a client that gets no answer may still wait for one, but has ended its half. */
@@ -159,6 +170,20 @@ export class Connection {
     if (this.#state === "closed") return;
     if (this.#last.isSound) this.#say(remarkOf("reset", 0, 0), this.#last.bytes);
     this.close("client");
+  }
+
+  /**
+   * Says so if the client has closed without reading the whole response. Its system has then reset
+   * the connection, and a write fails, even one of no bytes. A read does not tell: it returns `null`
+   * for a client that has only half-closed, too. After `closeWrite()` no write tells either.
+   */
+  async #sayIfUnread(): Promise<void> {
+    if (this.server.onEvent === undefined || this.#state === "closed") return;
+    try {
+      await this.conn.write(NO_BYTES);
+    } catch {
+      this.#break();
+    }
   }
 
   /** Looks whether something has been waited for too long. */
@@ -375,13 +400,19 @@ export class Connection {
   async #pause(time: number): Promise<void> {
     if (this.server.isClosing || this.#state === "closed" || this.#endedBy === "client") return;
     if (!this.#ahead) this.#readAhead();
+    this.since = Infinity; // it is not the client who keeps others waiting
+    await this.#sleep(time);
+    this.since = performance.now();
+  }
+
+  /** Waits until the time is over, or something wakes it. */
+  async #sleep(time: number): Promise<void> {
+    if (this.#state === "closed") return;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#wake = resolve;
-    this.since = Infinity; // it is not the client who keeps others waiting
     const timer = setTimeout(resolve, time);
     await promise;
     clearTimeout(timer);
-    this.since = performance.now();
   }
 
   #sayIfLate(bytes: Uint8Array): void {
@@ -409,6 +440,8 @@ export class Connection {
    */
   async #finish(): Promise<void> {
     this.#enter("draining");
+    await this.#sayIfUnread();
+    if (this.#state !== "draining") return;
     this.#endedBy ??= "server";
     try {
       await this.conn.closeWrite();

@@ -5,6 +5,7 @@ import {
   assertMatch,
   assertStringIncludes,
 } from "@std/assert";
+import { startKeyServer } from "./server.ts";
 import { delay, text } from "../testing/bytes.ts";
 import {
   bodyOf,
@@ -15,6 +16,7 @@ import {
   listen,
   statusOf,
   talk,
+  withBothSockets,
 } from "../testing/raw_client.ts";
 // Deno's own sockets choose their address themselves, and cannot be reset.
 import { connect, type Socket } from "node:net";
@@ -387,6 +389,178 @@ Deno.test("startKeyServer() tells of a client that was gone before its answer", 
   socket.resetAndDestroy();
   assertEquals((await server.event("closed")).by, "client");
   assertEquals(server.remarks(), ["gone"]);
+});
+
+// ---- Who has hung up
+
+/** A request of each kind: after its response the connection stays open, or the server closes it. */
+const KINDS = [KEY_REQUEST, CLOSING_REQUEST, "KEY /user/Ada/ HTTP/1.0\r\n\r\n"];
+
+test("startKeyServer() tells of a client that closes before its response comes", async () => {
+  for (const request of KINDS) {
+    await withBothSockets(undefined, async (server) => {
+      using client = await Client.to(server);
+      await client.send(request);
+      client.close();
+      assertEquals((await server.event("closed")).by, "client");
+      assertEquals(server.remarks(), ["reset"]);
+      const { remark, bytes } = await server.event("remark");
+      assertStringIncludes(remark.message, "the client closed before it had read the whole");
+      assertEquals(text(bytes), request);
+    });
+  }
+});
+
+test("startKeyServer() tells of a client that closes when it has read a part of its response", async () => {
+  for (const request of KINDS) {
+    await withBothSockets(undefined, async (server) => {
+      const socket: Socket = connect({ port: server.addr.port, host: "127.0.0.1" });
+      socket.write(request);
+      const { promise, resolve } = Promise.withResolvers<void>();
+      socket.once("readable", resolve);
+      await promise;
+      socket.resetAndDestroy(); // as a close does if there is something unread
+      await server.event("closed");
+      assertEquals(server.remarks(), ["reset"]);
+    });
+  }
+  await withBothSockets(undefined, async (server) => {
+    using client = await Client.to(server);
+    await client.send(KEY_REQUEST);
+    await client.conn.read(new Uint8Array(100));
+    client.close(); // half-closes first
+    assertEquals((await server.event("closed")).by, "client");
+    assertEquals(server.remarks(), ["reset"]);
+  });
+});
+
+test("startKeyServer() says nothing of a client that closes when it has read its response", async () => {
+  for (const request of KINDS) {
+    await withBothSockets(undefined, async (server) => {
+      using client = await Client.to(server);
+      await client.send(request);
+      assertEquals(statusOf(await client.response()), 200);
+      client.close();
+      await server.event("closed");
+      assertEquals(server.remarks(), []);
+    });
+  }
+});
+
+test("startKeyServer() says nothing of a client that half-closes and reads its response", async () => {
+  for (const request of KINDS) {
+    for (const isLate of [false, true]) {
+      await withBothSockets(undefined, async (server) => {
+        using client = await Client.to(server);
+        await client.send(request);
+        const start = isLate ? await client.read(1) : "";
+        await client.conn.closeWrite();
+        assertEquals(bodyOf(start + await client.read()).length, 128);
+        await server.event("closed");
+        assertEquals(server.remarks(), []);
+      });
+    }
+  }
+});
+
+test("startKeyServer() tells of a client that closes after the PUT of a whole conversation", async () => {
+  await withBothSockets(undefined, async (server) => {
+    using client = await Client.to(server);
+    await client.send(KEY_REQUEST);
+    const put = `PUT /key/Ada/${bodyOf(await client.response())}/ HTTP/1.1\r\nHost: a\r\n\r\n`;
+    await client.send(put);
+    client.close();
+    await server.event("closed");
+    assertEquals(server.remarks(), ["reset"]);
+    assertEquals(text((await server.event("remark")).bytes), put);
+  });
+});
+
+test("startKeyServer() says nothing of a client that closes without a request", async () => {
+  await withBothSockets(undefined, async (server) => {
+    using client = await Client.to(server);
+    client.close();
+    await server.event("closed");
+    assertEquals(server.remarks(), ["nothing-sent"]);
+  });
+});
+
+for (const fault of ["slow", "drip", "split", "interim"] as const) {
+  const kinds = fault === "interim" ? KINDS.slice(0, 2) : KINDS; // HTTP/1.0 knows no 100
+  test(`startKeyServer() tells of a client that closes while its response is delayed: ${fault}`, async () => {
+    for (const request of kinds) {
+      for (const size of fault === "slow" ? [0] : [0, 1]) {
+        await withBothSockets(fault, async (server) => {
+          using client = await Client.to(server);
+          await client.send(request);
+          await server.event("answer");
+          await client.read(size);
+          client.close();
+          assertEquals((await server.event("closed")).by, "client");
+          const codes = server.remarks();
+          assert(codes.length === 1 && /^(?:gone|reset)$/.test(codes[0]), `${codes}`);
+        }, { delay: 60_000 });
+      }
+    }
+  });
+
+  test(`startKeyServer() delivers a delayed response to a client that half-closes: ${fault}`, async () => {
+    for (const request of kinds) {
+      await withBothSockets(fault, async (server) => {
+        using client = await Client.to(server);
+        await client.send(request);
+        await server.event("answer");
+        await client.conn.closeWrite();
+        assertMatch(await client.read(), /\r\n\r\n[\da-f]{128}$/);
+        assertEquals((await server.event("closed")).by, "client");
+        assertEquals(server.remarks(), []);
+      }, { delay: 60_000 });
+    }
+  });
+}
+
+/** Calls this before the connections that the server accepts write no bytes. */
+function onProbe(act: () => void): Disposable {
+  const { listen } = Deno;
+  Deno.listen = ((options: Deno.TcpListenOptions) => {
+    const listener = listen(options);
+    const accept = listener.accept.bind(listener);
+    listener.accept = async () => {
+      const conn = await accept();
+      const write = conn.write.bind(conn);
+      conn.write = async (bytes) => {
+        if (bytes.length === 0) act();
+        return await write(bytes);
+      };
+      return conn;
+    };
+    return listener;
+  }) as typeof Deno.listen;
+  return { [Symbol.dispose]: () => Deno.listen = listen };
+}
+
+Deno.test("startKeyServer() looks whether a client has hung up only if somebody is told", async () => {
+  let count = 0;
+  using _patched = onProbe(() => count++);
+  for (const onEvent of [undefined, () => {}]) {
+    await using server = startKeyServer({ port: 0, onEvent });
+    await talk(server, CLOSING_REQUEST);
+    assertEquals(count, onEvent ? 1 : 0);
+  }
+});
+
+Deno.test("startKeyServer() looks twice, as a client may half-close just before it closes", async () => {
+  let count = 0;
+  using _patched = onProbe(() => {
+    if (++count === 2) throw new Deno.errors.BrokenPipe();
+  });
+  await using server = listen();
+  using client = await Client.to(server);
+  await client.send(KEY_REQUEST);
+  await client.response();
+  client.close();
+  assertEquals((await server.event("closed")).by, "client");
+  assertEquals(server.remarks(), ["reset"]);
 });
 
 test("startKeyServer() closes a connection that its client leaves open", async () => {

@@ -84,6 +84,11 @@ interface NodeGlobals {
   };
 }
 
+interface NodeSocket {
+  /** `null` after the end. Its function returns 0, or the number of an error. */
+  _handle: { getpeername(out: { address?: string }): number } | null;
+}
+
 /** One of Node's sockets in the guise of one of Deno's. */
 class ResettableConn implements Conn {
   readonly remoteAddr: Deno.NetAddr;
@@ -124,9 +129,20 @@ class ResettableConn implements Conn {
   }
 
   write(p: Uint8Array): Promise<number> {
+    if (p.length === 0) return this.#writeNothing();
     return new Promise((resolve, reject) => {
       this.#socket.write(p, (error) => error ? reject(error) : resolve(p.length));
     });
+  }
+
+  /**
+   * Fails if the client has reset the connection, as a write of no bytes does. Node's sockets do not
+   * pass such a write on, but the system knows no peer any more.
+   */
+  #writeNothing(): Promise<number> {
+    const { _handle: handle } = this.#socket as unknown as NodeSocket;
+    const isReset = handle?.getpeername({}) !== 0;
+    return isReset ? Promise.reject(new Deno.errors.BrokenPipe()) : Promise.resolve(0);
   }
 
   closeWrite(): Promise<void> {

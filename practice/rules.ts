@@ -505,7 +505,7 @@ const TABLE = {
     ["still-open", "note", null,
       "the whole answer was sent and the connection ended, and the client has not closed its end since: `recv()` gives b'' when there is no more, leave the loop then (`if not data: break`)"],
     ["reset", "note", null,
-      "the client reset the connection, as a socket does that is closed before all of the answer has been read (one `recv()` may give a part of it)"],
+      "the client closed before it had read the whole response: one `recv()` may return only a part of it, so call it until the body has Content-Length bytes, then close"],
     ["late-request", "note", null,
       "a further request came on a connection that had its last answer: make a new connection, or send the next request sooner and without `Connection: close` before it"],
     ["gone", "note", null,
