@@ -5,14 +5,18 @@
  */
 
 import {
+  CandidateError,
   type DrillCause,
   type DrillOptions,
   type DrillResult,
+  type DrillRound,
   startDrill,
 } from "../practice/drill.ts";
-import { type FaultName, FAULTS } from "../practice/faults.ts";
+import { type CandidateKind, roundsOf, targetOf } from "../practice/rounds.ts";
 import type { KeyServerEvent } from "../practice/server.ts";
+import { escapeControls } from "../practice/text.ts";
 import { EventLog } from "./event_log.ts";
+import { checkRound } from "./faults.ts";
 import type { Flags } from "./flags.ts";
 import { listen, onInterrupt } from "./listening.ts";
 import {
@@ -24,13 +28,17 @@ import {
   type Paint,
   painter,
   print,
+  printError,
+  say,
+  shown,
+  wrap,
 } from "./output.ts";
 import { QueuedOutput } from "./queued_output.ts";
 
-/** How long the drill waits, and for which faults. The command line has no flags for them. */
+/** How long the drill waits, and its rounds. The command line has no flags for them. */
 export type DrillSettings = Pick<
   DrillOptions,
-  "delay" | "faults" | "patience" | "quiet" | "timeout"
+  "delay" | "idleTimeout" | "patience" | "quiet" | "rounds" | "timeout"
 >;
 
 /** Runs the drill until all rounds are over, or it is interrupted; returns the exit status. */
@@ -39,8 +47,10 @@ export async function drill(
   io: MainIo,
   settings: DrillSettings = {},
 ): Promise<number> {
-  const { host, port, json, verbose } = flags;
-  const faults = settings.faults ?? Object.keys(FAULTS) as FaultName[];
+  const { host, port, json, verbose, candidate } = flags;
+  const kind = kindOf(candidate);
+  const names = flags.fault === undefined ? settings.rounds : [checkRound(flags.fault, kind)];
+  const rounds = roundsOf(kind, names);
   let failure: unknown; // of stdout
   const put = (text: string) => {
     try {
@@ -51,8 +61,8 @@ export async function drill(
     }
   };
   const report = json
-    ? new JsonReport(put, faults)
-    : new TextReport(put, faults, io.stdout, verbose);
+    ? new JsonReport(put, rounds)
+    : new TextReport(put, rounds, io.stdout, candidate, verbose);
   const log = new QueuedOutput(
     io.stderr,
     (count) => `(${count} entries were not read in time)\n`,
@@ -61,106 +71,196 @@ export async function drill(
   const start = () =>
     startDrill({
       ...settings,
+      candidate,
       hostname: host,
       port,
-      faults,
-      onWaiting: (fault) => report.waiting(fault),
-      onBegun: (fault) => report.begun(fault),
-      onResult: (result) => report.result(result),
+      rounds: names,
+      onWaiting: (round) => report.waiting(round),
+      onBegun: (round) => report.begun(round),
+      onResult(result) {
+        report.result(result);
+        if (verbose && result.output) log.print(quoted(shown(io.stderr, result.output)));
+      },
       onEvent: verbose ? (event: KeyServerEvent) => eventLog.add(event) : undefined,
     });
   const drill = listen(start, flags, io);
   if (!drill) return 2;
-  const where = authority(drill.addr.hostname, drill.addr.port);
-  complain(io, `drill on ${where}: run your client ${faults.length} times, Ctrl-C ends it`);
+  complain(io, greeting(authority(drill.addr.hostname, drill.addr.port), candidate, rounds.length));
   let isStopping = false;
   const release = onInterrupt(io, () => {
-    drill.stop({ now: isStopping });
+    drill.stop({ now: isStopping }).catch(() => {}); // it is awaited below
     isStopping = true;
-  });
-  const results = await drill.finished;
-  report.end(results);
-  await log.end("");
-  release(); // until then, an interrupt must not end the process
-  if (failure !== undefined) throw failure;
-  const { failed, missing } = count(results, faults);
-  return missing > 0 ? 130 : failed > 0 ? 1 : 0;
+  }, { hangup: true });
+  try {
+    const results = await drill.finished;
+    report.end(results);
+    await log.end("");
+    if (failure !== undefined) throw failure;
+    const { failed, missing } = count(results, rounds);
+    return missing > 0 ? 130 : failed > 0 ? 1 : 0;
+  } catch (error) {
+    if (!(error instanceof CandidateError)) throw error;
+    report.clear();
+    await log.end("");
+    if (json) printError(io, error.message);
+    say(io, wrap("key_client: ", shown(io.stderr, error.message)));
+    return 2;
+  } finally {
+    release(); // until then, an interrupt must not end the process
+  }
 }
 
-function count(results: DrillResult[], faults: FaultName[]) {
+function kindOf(candidate: Flags["candidate"]): CandidateKind {
+  if (candidate === undefined) return "wire";
+  return typeof candidate === "string" ? "module" : "command";
+}
+
+function greeting(where: string, candidate: Flags["candidate"], count: number): string {
+  if (candidate === undefined) {
+    return `drill on ${where}: run your client ${count} times, Ctrl-C ends it`;
+  }
+  const name = typeof candidate === "string" ? candidate : candidate.join(" ");
+  return `drill on ${where}: ${count} rounds with ${name}, Ctrl-C ends it`;
+}
+
+/** What a candidate has printed, each line behind a bar. */
+function quoted(output: string): string {
+  return output.trimEnd().replace(/^/gm, "   | ") + "\n";
+}
+
+function count(results: DrillResult[], rounds: DrillRound[]) {
   const passed = results.filter((result) => result.passed).length;
-  return { passed, failed: results.length - passed, missing: faults.length - results.length };
+  return { passed, failed: results.length - passed, missing: rounds.length - results.length };
 }
 
 /** What is printed about the rounds. */
 interface Report {
-  waiting(fault: FaultName): void;
-  begun(fault: FaultName): void;
+  waiting(round: DrillRound): void;
+  begun(round: DrillRound): void;
   /** Takes the result of a round. If a PUT came late, it replaces the one before. */
   result(result: DrillResult): void;
   end(results: DrillResult[]): void;
+  /** Removes what is not yet complete. */
+  clear(): void;
 }
 
 /** A line for each result, with help for a client that failed, and a table at the end. */
 class TextReport implements Report {
   readonly #put: (text: string) => void;
-  readonly #faults: FaultName[];
+  readonly #rounds: DrillRound[];
+  readonly #candidate: Flags["candidate"];
   readonly #paint: Paint;
   readonly #isLive: boolean; // the line of the round under way changes
   readonly #erase: string;
-  readonly #judged = new Set<FaultName>();
+  readonly #judged = new Set<string>();
   #cause: DrillCause | null = null; // the last one
 
   constructor(
     put: (text: string) => void,
-    faults: FaultName[],
+    rounds: DrillRound[],
     stdout: OutputStream,
+    candidate: Flags["candidate"],
     isVerbose: boolean,
   ) {
     this.#put = put;
-    this.#faults = faults;
+    this.#rounds = rounds;
+    this.#candidate = candidate;
     this.#paint = painter(stdout);
     this.#isLive = stdout.isTerminal() && !isVerbose; // else the log may come in between
     this.#erase = this.#isLive ? "\r\x1b[K" : "";
   }
 
-  waiting(fault: FaultName): void {
-    if (this.#isLive) this.#put(`? ${summary(fault)}`);
+  waiting(round: DrillRound): void {
+    if (this.#isLive && this.#candidate === undefined) this.#put(`? ${this.#summary(round)}`);
   }
 
-  begun(fault: FaultName): void {
-    if (this.#isLive) this.#put(`${this.#erase}… ${summary(fault)}`);
+  begun(round: DrillRound): void {
+    if (!this.#isLive) return;
+    const progress = this.#candidate === undefined
+      ? ""
+      : `${this.#judged.size + 1} of ${this.#rounds.length}  `;
+    this.#put(`${this.#erase}… ${progress}${this.#summary(round)}`);
   }
 
-  result({ fault, passed, cause }: DrillResult): void {
-    const isLate = this.#judged.has(fault);
-    this.#judged.add(fault);
+  result(result: DrillResult): void {
+    const { passed, cause } = result;
+    const id = this.#label(result);
+    const isLate = this.#judged.has(id);
+    this.#judged.add(id);
     const late = isLate ? " (a PUT came late)" : "";
-    let text = `${this.#erase}${this.#mark(passed)} ${summary(fault)}${late}\n`;
-    for (const [name, part] of [["cause", "rationale"], ["cure", "help"]] as const) {
+    let text = `${this.#erase}${this.#mark(passed)} ${this.#summary(result)}${late}\n`;
+    for (const [name, part] of [["error", "rationale"], ["help", "help"]] as const) {
       if (!cause) continue;
-      text += wrap(`${name}: ${cause[part] === this.#cause?.[part] ? "as above" : cause[part]}`);
+      const isKnown = cause[part] === this.#cause?.[part];
+      text += wrap(`    ${name}: `, isKnown ? "as above" : escapeControls(cause[part]));
     }
     this.#cause = cause ?? this.#cause;
     this.#put(text);
-    if (isLate) this.waiting(this.#faults[this.#judged.size]);
+    if (isLate) this.waiting(this.#rounds[this.#judged.size]);
   }
 
   end(results: DrillResult[]): void {
-    const { passed, missing } = count(results, this.#faults);
-    const rows = results.map(({ fault, passed }) =>
-      `${this.#mark(passed)} ${fault.padEnd(11)} ${FAULTS[fault].good}\n`
-    );
-    let text = this.#erase;
-    if (rows.length > 0) text += `\n  ${"drill".padEnd(11)} a good client\n${rows.join("")}`;
-    text += `${passed} of ${this.#faults.length} passed`;
-    text += `${missing > 0 ? `, ${missing} without a verdict` : ""}\n`;
+    this.clear();
     const flaw = results.find((result) => !result.passed);
-    if (flaw) text += `to try a fault by itself: --serve --fault ${flaw.fault}\n`;
-    if (passed > 0) {
-      text += "not judged: whether your client showed what it heard, and no traceback\n";
-    }
+    let text = typeof this.#candidate === "string" && results.length > 1
+      ? this.#table(results)
+      : "";
+    text += this.#scores(results);
+    if (flaw) text += `to try one round again: --drill${this.#again()} --fault ${flaw.name}\n`;
     this.#put(text);
+  }
+
+  clear(): void {
+    this.#put(this.#erase);
+  }
+
+  /** The command line of a further drill. */
+  #again(): string {
+    const candidate = this.#candidate;
+    if (candidate === undefined) return "";
+    return typeof candidate === "string" ? ` ${candidate}` : ` -- ${candidate.join(" ")}`;
+  }
+
+  /** A row for each fault and a column for each function, in two halves. */
+  #table(results: DrillResult[]): string {
+    const names = [...new Set(this.#rounds.map(({ name }) => name))];
+    const cell = (name: string, fn: string) => {
+      const result = results.find((result) => result.name === name && result.function === fn);
+      return `${result ? this.#mark(result.passed) : " "}      `;
+    };
+    const rows = names.map((name) =>
+      `${name.padEnd(12)}${cell(name, "do_key")} ${cell(name, "do_put")}`
+    );
+    const half = names.length > 11 ? Math.ceil(names.length / 2) : names.length;
+    const head = `${"".padEnd(12)}do_key  do_put `;
+    const heads = half < names.length ? `${head}    ${head}` : head;
+    const lines = rows.slice(0, half).map((row, at) => `${row}    ${rows[at + half] ?? ""}`);
+    return `\n${[heads, ...lines].map((line) => `${line.trimEnd()}\n`).join("")}\n`;
+  }
+
+  #scores(results: DrillResult[]): string {
+    const isModule = typeof this.#candidate === "string";
+    const groups = isModule ? ["do_key", "do_put"] as const : [undefined];
+    return groups.map((group) => {
+      const isMine = (round: DrillRound) => group === undefined || round.function === group;
+      const rounds = this.#rounds.filter(isMine);
+      if (rounds.length === 0) return "";
+      const { passed, missing } = count(results.filter(isMine), rounds);
+      const rest = missing > 0 ? `, ${missing} without a verdict` : "";
+      return `${group ? `${group}: ` : ""}${passed} of ${rounds.length} passed${rest}\n`;
+    }).join("");
+  }
+
+  #summary(round: DrillRound): string {
+    return `${this.#label(round)} ${round.description}`;
+  }
+
+  /** The name of a round, in a column. With a module it has the function, else the method. */
+  #label(round: DrillRound): string {
+    const { function: fn, name } = round;
+    if (typeof this.#candidate === "string") return `${fn} ${name.padEnd(11)}`;
+    const target = targetOf(round);
+    return `${name}${target ? `:${target}` : ""}`.padEnd(14);
   }
 
   #mark(passed: boolean): string {
@@ -168,30 +268,15 @@ class TextReport implements Report {
   }
 }
 
-function summary(fault: FaultName): string {
-  return `${fault.padEnd(11)} ${FAULTS[fault].description}`;
-}
-
-/** Wraps text for a terminal of 80 columns, indented. */
-function wrap(text: string): string {
-  const lines = [""];
-  for (const word of text.split(" ")) {
-    const line = `${lines.at(-1)} ${word}`;
-    if (line.length > 76) lines.push(word);
-    else lines[lines.length - 1] = line.trimStart();
-  }
-  return lines.map((line) => `    ${line}\n`).join("");
-}
-
 /** A JSON object for each result, as check50 has it, and one with the counts at the end. */
 class JsonReport implements Report {
   readonly #put: (text: string) => void;
-  readonly #faults: FaultName[];
+  readonly #rounds: DrillRound[];
   #pending?: DrillResult; // printed when the next round begins: a late PUT may replace it
 
-  constructor(put: (text: string) => void, faults: FaultName[]) {
+  constructor(put: (text: string) => void, rounds: DrillRound[]) {
     this.#put = put;
-    this.#faults = faults;
+    this.#rounds = rounds;
   }
 
   waiting(): void {}
@@ -207,15 +292,18 @@ class JsonReport implements Report {
 
   end(results: DrillResult[]): void {
     this.begun();
-    this.#put(jsonLine(count(results, this.#faults)));
+    this.#put(jsonLine(count(results, this.#rounds)));
   }
+
+  clear(): void {}
 }
 
-function resultLine({ fault, passed, cause, events }: DrillResult): string {
+function resultLine({ events, output: _, description, demand, ...result }: DrillResult): string {
   const lines: string[] = [];
   const eventLog = new EventLog((text) => lines.push(text), (_, text) => text, false);
   for (const event of events) eventLog.add(event);
-  const description = `${FAULTS[fault].description}: a good client ${FAULTS[fault].good}`;
   const log = lines.join("").trimEnd().split("\n");
-  return jsonLine({ name: fault, description, passed, log, cause });
+  const { function: fn, name, passed, returned, raised, cause } = result;
+  const about = { function: fn, name, description: `${description}: ${demand}`, passed };
+  return jsonLine({ ...about, returned, raised, log, cause });
 }

@@ -6,77 +6,69 @@ import {
   assertStringIncludes,
 } from "@std/assert";
 import { doKey, doPut } from "../key_client.ts";
-import { type FaultName, FAULTS } from "../practice/server.ts";
-import {
-  capture,
-  CLOSED,
-  drilling,
-  failing,
-  FULL,
-  NAMES,
-  runMode,
-  timeless,
-} from "../testing/command.ts";
+import { type DrillRound, roundsOf } from "../practice/rounds.ts";
+import { FAULTS } from "../practice/server.ts";
+import { capture, CLOSED, drilling, failing, FULL, runMode, timeless } from "../testing/command.ts";
 import { delay } from "../testing/bytes.ts";
 import { OutputError } from "./output.ts";
 
 const QUIET = { quiet: 100 };
 /** One of each kind. */
-const FEW: FaultName[] = ["chunked", "no-length", "status-400", "empty", "short-key"];
+const FEW = ["chunked", "no-length", "status-400", "empty:KEY", "short-key", "truncate:PUT"];
+const FEW_ROUNDS = roundsOf("wire", FEW);
+const ROUNDS = roundsOf("wire");
 
-/** Runs a client once for each fault: a good one, or one that sends a PUT without a key. */
-async function playRounds(port: number, faults: FaultName[], isGood: boolean): Promise<void> {
-  for (const name of faults) {
-    const options = { port, timeout: name === "silent" ? 100 : 10_000 };
+/** Runs a client once for each round: a good one, or one that sends a PUT without a key. */
+async function playRounds(port: number, rounds: DrillRound[], isGood: boolean): Promise<void> {
+  for (const { name } of rounds) {
+    const options = { port, timeout: name === "silent" ? 300 : 10_000 };
     const key = await doKey(options);
     if (key || !isGood) await doPut(key ?? "None", options).catch(() => {});
   }
 }
 
+/** The line of a round whose client has passed. */
+function lineOf({ name, function: fn, description }: DrillRound): string {
+  const label = { do_key: `${name}:KEY`, do_put: `${name}:PUT` }[fn!] ?? name;
+  return `✔ ${label.padEnd(14)} ${description}`;
+}
+
 Deno.test("main() --drill passes a good client with exit status 0", async () => {
   const { port, finished } = await drilling([], { settings: { ...QUIET, delay: 20 } });
-  await playRounds(Number(port), NAMES, true);
+  await playRounds(Number(port), ROUNDS, true);
   const { exit, stdout } = await finished;
   assertEquals(exit, 0);
-  const [lines, table] = stdout.split("\n\n");
-  assertEquals(
-    lines.split("\n"),
-    NAMES.map((name) => `✔ ${name.padEnd(11)} ${FAULTS[name].description}`),
-  );
-  assertEquals(table.trimEnd().split("\n"), [
-    "  drill       a good client",
-    ...NAMES.map((name) => `✔ ${name.padEnd(11)} ${FAULTS[name].good}`),
-    "20 of 20 passed",
-    "not judged: whether your client showed what it heard, and no traceback",
-  ]);
+  assertEquals(stdout.trimEnd().split("\n"), [...ROUNDS.map(lineOf), "25 of 25 passed"]);
   for (const line of stdout.split("\n")) assert(line.length <= 79, line);
 });
 
 Deno.test("main() --drill tells a flawed client what is wrong, with exit status 1", async () => {
-  const { port, finished } = await drilling([], { settings: { ...QUIET, faults: FEW } });
-  await playRounds(Number(port), FEW, false);
+  const { port, finished } = await drilling([], { settings: { ...QUIET, rounds: FEW } });
+  await playRounds(Number(port), FEW_ROUNDS, false);
   const { exit, stdout } = await finished;
   assertEquals(exit, 1);
-  assertEquals(stdout.match(/^ {4}cause: there was no key, and yet this came: PUT/gm)?.length, 1);
-  assertEquals(stdout.match(/^ {4}cause: as above\n {4}cure: as above\n/gm)?.length, 2);
+  assertEquals(stdout.match(/^ {4}error: there was no key, but this was sent:/gm)?.length, 1);
+  assertEquals(stdout.match(/^ {4}error: as above\n {4}help: as above\n/gm)?.length, 2);
   assertMatch(
     stdout,
-    /\n2 of 5 passed\nto try a fault by itself: --serve --fault status-400\nnot judged: .*\n$/,
+    /\n3 of 6 passed\nto try one round again: --drill --fault status-400\n$/,
   );
 });
 
 Deno.test("main() --drill --json prints an object for each round, and the counts", async () => {
-  const { port, finished } = await drilling(["--json"], { settings: { ...QUIET, faults: FEW } });
-  await playRounds(Number(port), FEW, false);
+  const { port, finished } = await drilling(["--json"], { settings: { ...QUIET, rounds: FEW } });
+  await playRounds(Number(port), FEW_ROUNDS, false);
   const { exit, stdout, stderr } = await finished;
   assertEquals([exit, stderr.split("\n").length], [1, 2]);
   const objects = stdout.trimEnd().split("\n").map((line) => JSON.parse(line));
-  assertEquals(objects.pop(), { passed: 2, failed: 3, missing: 0 });
-  assertEquals(objects.map(({ name }) => name), FEW);
-  for (const [at, { name, description, passed, log, cause, ...rest }] of objects.entries()) {
-    const fault = FAULTS[name as FaultName];
-    assertEquals(description, `${fault.description}: a good client ${fault.good}`);
-    assertEquals([passed, rest], [at < 2, {}]);
+  assertEquals(objects.pop(), { passed: 3, failed: 3, missing: 0 });
+  for (const [at, { log, cause, ...rest }] of objects.entries()) {
+    const { function: fn, name, description, demand } = FEW_ROUNDS[at];
+    const passed = at < 2 || at === 5;
+    assertEquals(rest, {
+      ...{ function: fn, name, description: `${description}: ${demand}`, passed },
+      ...{ returned: null, raised: null },
+    });
     assertMatch(timeless(log[0]), /^TIME PEER {2}KEY \/user\/User1\/ HTTP\/1\.1 {2}/);
     if (passed) assertEquals(cause, null);
     else {
@@ -91,39 +83,31 @@ Deno.test("main() --drill prints the verdicts so far when it is interrupted", as
   await doKey({ port: Number(port), timeout: 20 });
   const { exit, stdout } = await stop();
   assertEquals(exit, 130);
-  const { description, good } = FAULTS["slow"];
   assertMatch(
     stdout,
-    RegExp(`^✘ slow        ${description}
-    cause: no PUT came: [^\n]*
-    cure: wait longer: [^\n]*
-    \`socket.settimeout\\(10\\)\`; the answer comes after 2 s[^\n]*
-    follow
-
-  drill       a good client
-✘ slow        ${good}
-0 of 20 passed, 19 without a verdict
-to try a fault by itself: --serve --fault slow
+    RegExp(`^✘ sound          nothing is wrong
+    error: your client sent no PUT: [^\n]*\n           [^\n]*
+    help: the fault is not the cause: [^\n]*\n          [^\n]*
+0 of 25 passed, 24 without a verdict
+to try one round again: --drill --fault sound
 $`),
   );
   const text = await drilling([]);
-  assertEquals((await text.stop()).stdout, "0 of 20 passed, 20 without a verdict\n");
+  assertEquals((await text.stop()).stdout, "0 of 25 passed, 25 without a verdict\n");
   const json = await drilling(["--json"]);
   const { exit: status, stdout: counts } = await json.stop();
-  assertEquals([status, counts], [130, '{"passed":0,"failed":0,"missing":20}\n']);
+  assertEquals([status, counts], [130, '{"passed":0,"failed":0,"missing":25}\n']);
 });
 
 Deno.test("main() --drill shows on a terminal which round it waits for, in colour", async () => {
   const { port, stop } = await drilling([], { terminal: true, settings: QUIET });
   await doKey({ port: Number(port), timeout: 20 });
   const { stdout } = await stop();
-  const [slow, drip] = ["slow", "drip"].map((name) =>
-    `${name.padEnd(11)} ${FAULTS[name as FaultName].description}`
-  );
+  const sound = `${"sound".padEnd(14)} nothing is wrong`;
   const cross = Deno.noColor ? "✘" : "\x1b[31m✘\x1b[0m";
-  const start = `? ${slow}\r\x1b[K… ${slow}\r\x1b[K${cross} ${slow}\n    cause: `;
+  const start = `? ${sound}\r\x1b[K… ${sound}\r\x1b[K${cross} ${sound}\n    error: `;
   assertEquals(stdout.slice(0, start.length), start);
-  assertEquals(stdout.includes(`? ${drip}`), false); // it has stopped
+  assertEquals(stdout.includes("? slow"), false); // it has stopped
 });
 
 Deno.test("main() --drill --verbose shows the wire", async () => {
@@ -132,7 +116,7 @@ Deno.test("main() --drill --verbose shows the wire", async () => {
   const { stderr } = await stop();
   assertStringIncludes(
     timeless(stderr),
-    "TIME PEER  KEY /user/User1/ HTTP/1.1  200 (slow)\n   > KEY ",
+    "TIME PEER  KEY /user/User1/ HTTP/1.1  200\n   > KEY ",
   );
 });
 
@@ -182,7 +166,7 @@ Deno.test("main() --drill runs without stderr", async () => {
   const stderr = { isTerminal: () => false, writeSync };
   const io = { stdin: Deno.stdin, stdout: capture(), stderr, signal: abort.signal };
   assertEquals(await runMode(["--drill", "--port", "0"], io, QUIET), 130);
-  assertEquals(io.stdout.text, "0 of 20 passed, 20 without a verdict\n");
+  assertEquals(io.stdout.text, "0 of 25 passed, 25 without a verdict\n");
 });
 
 /** Runs a drill whose client sends its PUT after the verdict. */
@@ -190,7 +174,7 @@ async function playLate(args: string[], terminal: boolean) {
   const isOver = Promise.withResolvers<void>();
   const streams = {
     terminal,
-    settings: { ...QUIET, faults: FEW },
+    settings: { ...QUIET, rounds: FEW },
     onStdout: (text: string) => text.includes("✘") && isOver.resolve(),
     onStderr: (text: string) => text.includes("closed by the ") && isOver.resolve(),
   };
@@ -206,8 +190,8 @@ Deno.test("main() --drill corrects itself if a PUT comes late", async () => {
   const { stdout } = await playLate([], true);
   const lines = stdout.replaceAll("\x1b[31m", "").replaceAll("\x1b[32m", "")
     .replaceAll("\x1b[0m", "").replaceAll("\r\x1b[K", "\n").split("\n");
-  const chunked = `chunked     ${FAULTS["chunked"].description}`;
-  const noLength = `no-length   ${FAULTS["no-length"].description}`;
+  const chunked = `chunked        ${FAULTS["chunked"].description}`;
+  const noLength = `no-length      ${FAULTS["no-length"].description}`;
   assertEquals(lines.filter((line) => /^[^ ] /.test(line)), [
     `? ${chunked}`,
     `… ${chunked}`,
@@ -215,8 +199,7 @@ Deno.test("main() --drill corrects itself if a PUT comes late", async () => {
     `? ${noLength}`,
     `✔ ${chunked} (a PUT came late)`,
     `? ${noLength}`,
-    `✔ chunked     ${FAULTS["chunked"].good}`,
-    "1 of 5 passed, 4 without a verdict",
+    "1 of 6 passed, 5 without a verdict",
   ]);
 });
 
@@ -224,5 +207,5 @@ Deno.test("main() --drill --json prints one object for a round whose PUT comes l
   const { stdout } = await playLate(["--json", "-v"], false);
   const [first, counts] = stdout.trimEnd().split("\n").map((line) => JSON.parse(line));
   assertEquals([first.name, first.passed, first.cause], ["chunked", true, null]);
-  assertEquals(counts, { passed: 1, failed: 0, missing: 4 });
+  assertEquals(counts, { passed: 1, failed: 0, missing: 5 });
 });

@@ -4,7 +4,8 @@
  * @module
  */
 
-import { type FaultName, FAULTS } from "../practice/faults.ts";
+import { type FaultName, FAULTS, type FaultTarget } from "../practice/faults.ts";
+import { type CandidateKind, roundsOf } from "../practice/rounds.ts";
 import type { KeyServerOptions } from "../practice/server.ts";
 import { quote, suggest, UsageError } from "./flags.ts";
 import { jsonLine } from "./output.ts";
@@ -13,17 +14,38 @@ import { jsonLine } from "./output.ts";
 export type FaultFlag = Pick<KeyServerOptions, "fault" | "faultOn">;
 
 /**
- * Checks the value of `--fault`: `NAME`, `NAME:KEY` or `NAME:PUT`.
+ * Checks the value of `--fault` for the practice server: `NAME`, `NAME:KEY` or `NAME:PUT`.
  *
  * @throws {UsageError} If no fault has this name, or another method follows.
  */
 export function checkFault(text: string | undefined): FaultFlag {
   if (text === undefined) return {};
+  const [fault, faultOn] = split(text, Object.keys(FAULTS));
+  return { fault: fault as FaultName, faultOn };
+}
+
+/**
+ * Checks the value of `--fault` for a drill, where it names one or two rounds.
+ *
+ * @throws {UsageError} If no round has this name, or another method follows.
+ */
+export function checkRound(text: string, kind: CandidateKind): string {
+  const [name, target] = split(text, [...Object.keys(FAULTS), "sound", "wrong-key"]);
+  const round = target ? `${name}:${target}` : name;
+  try {
+    roundsOf(kind, [round]);
+  } catch {
+    throw new UsageError(`--fault ${round} is not a round of this drill`);
+  }
+  return round;
+}
+
+function split(text: string, names: string[]): [name: string, target: FaultTarget | undefined] {
   const [, name, end] = /^([^:]*)(.*)$/s.exec(text)!;
   const target = TARGETS.find((method) => `:${method}` === end.toUpperCase());
   const right = target ? `:${target}` : "";
-  if (!Object.hasOwn(FAULTS, name)) {
-    const nearest = suggest(name, [...Object.keys(FAULTS), "list"]);
+  if (!names.includes(name)) {
+    const nearest = suggest(name, [...names, "list"]);
     const suggestion = nearest && nearest !== "list" ? nearest + right : nearest;
     const cure = suggestion ? `did you mean ${suggestion}?` : "--fault list tells which there are";
     throw new UsageError(`Unknown fault ${quote(text)}, ${cure}`);
@@ -32,10 +54,10 @@ export function checkFault(text: string | undefined): FaultFlag {
     const hint = target ? `, did you mean ${name}${right}?` : "";
     throw new UsageError(`--fault must end with :KEY or :PUT, not ${quote(end)}${hint}`);
   }
-  return { fault: name as FaultName, faultOn: target };
+  return [name, target];
 }
 
-const TARGETS = ["KEY", "PUT"] as const;
+const TARGETS: FaultTarget[] = ["KEY", "PUT"];
 
 /** Formats `--fault list`. */
 export function formatFaults(isJson: boolean): string {

@@ -14,8 +14,8 @@ interface Flag {
   default?: string;
   /** Flags that it cannot be combined with. */
   contradicts?: string[];
-  /** The flag that it requires. */
-  needs?: string;
+  /** Flags of which it requires one. */
+  needs?: string[];
   help?: string;
 }
 
@@ -43,10 +43,14 @@ export const FLAGS: Record<string, Flag> = {
     contradicts: ["key", "put", "user", "timeout", "offline", "demo", "drill"],
     help: "is the practice server, until Ctrl-C",
   },
-  fault: { value: "NAME", needs: "serve", help: 'with --serve: in every answer; "list" explains' },
+  fault: {
+    value: "NAME",
+    needs: ["serve", "drill"],
+    help: 'of --serve and --drill; "list" explains',
+  },
   drill: {
-    contradicts: ["key", "put", "user", "timeout", "offline", "demo", "fault"],
-    help: "tries your client with one fault after another",
+    contradicts: ["key", "put", "user", "timeout", "offline", "demo"],
+    help: "judges client.py, -- COMMAND, or who connects",
   },
   help: { letter: "h" },
   version: { letter: "V" },
@@ -60,6 +64,10 @@ export class UsageError extends Error {}
 export interface GivenFlags {
   /** The value of each flag, or `"true"`. */
   values: Map<string, string>;
+  /** The words that belong to no flag. */
+  files: string[];
+  /** The words after `--`, if it is there. */
+  command?: string[];
   /** The first mistake. */
   mistake?: Error;
 }
@@ -78,16 +86,21 @@ export interface Flags {
   verbose: boolean;
   json: boolean;
   offline: boolean;
+  /** What the drill judges: a file, a command, or by default whatever client connects. */
+  candidate: string | string[] | undefined;
 }
 
 /** Reads the arguments to the end, so that `--json` is known even if another flag is wrong. */
 export function readFlags(args: string[]): GivenFlags {
-  const rest = [...args];
+  const end = args.indexOf("--");
+  const rest = end < 0 ? [...args] : args.slice(0, end);
+  const command = end < 0 ? undefined : args.slice(end + 1);
+  const files: string[] = [];
   const words: string[] = [];
   let mistake: Error | undefined;
   while (rest.length > 0) {
     try {
-      takeWord(rest, words);
+      takeWord(rest, words, files);
     } catch (error) {
       mistake ??= error as Error;
     }
@@ -103,7 +116,7 @@ export function readFlags(args: string[]): GivenFlags {
     if (all.length > 1) mistake ??= new UsageError(`Option --${name} is given ${all.length} times`);
     if (all.length > 0) values.set(name, String(all[0]));
   }
-  return { values, mistake };
+  return { values, files, command, mistake };
 }
 
 /**
@@ -111,7 +124,8 @@ export function readFlags(args: string[]): GivenFlags {
  *
  * @throws {UsageError} If a flag is unknown, out of range, or contradicts another one.
  */
-export function checkFlags({ values, mistake }: GivenFlags): Flags {
+export function checkFlags(given: GivenFlags): Flags {
+  const { values, mistake } = given;
   if (mistake) throw mistake;
   const modes = ["help", "version", "serve", "drill", "demo", "put", "key"] as const;
   const first = modes.find((mode) => values.has(mode)) ?? "all";
@@ -130,19 +144,45 @@ export function checkFlags({ values, mistake }: GivenFlags): Flags {
     verbose: values.has("verbose"),
     json: values.has("json"),
     offline: values.has("offline"),
+    candidate: parseCandidate(given, first === "drill"),
   };
+}
+
+/** Only the drill takes words that are no flags. */
+function parseCandidate({ files, command }: GivenFlags, isDrill: boolean) {
+  const [file, second] = files;
+  if (!isDrill && file !== undefined) throw unexpected(file);
+  if (!isDrill && command && command.length > 0) throw unexpected(command[0]);
+  if (!isDrill) return undefined;
+  if (second !== undefined) {
+    const program = files.map(quoteForShell).join(" ");
+    throw new UsageError(`--drill judges one file; for a program, write --drill -- ${program}`);
+  }
+  if (command?.length === 0) throw new UsageError("--drill -- needs a command");
+  if (file === undefined) return command;
+  if (command) throw new UsageError("--drill judges a file or a command, not both");
+  if (/\.(?:py|m?js|ts)$/i.test(file)) return file;
+  const program = quoteForShell(file);
+  throw new UsageError(
+    `--drill judges .py, .ts, .js and .mjs files; for a program, write --drill -- ${program}`,
+  );
+}
+
+function quoteForShell(word: string): string {
+  return /^[\w./:{}=@%+,-]+$/.test(word) ? word : quote(word);
 }
 
 /**
  * Moves the next flags from `rest` to `words`, each as one word, `--name` or `--name=value`:
- * `parseArgs` loses values that are written in other ways.
+ * `parseArgs` loses values that are written in other ways. A word that is no flag goes to `files`.
  */
-function takeWord(rest: string[], words: string[]): void {
+function takeWord(rest: string[], words: string[], files: string[]): void {
   const word = rest.shift()!;
   const [, dashes, name, attached] = /^(--?)([^=]*)(?:=(.*))?$/s.exec(word) ?? [];
-  if (word === "--" && rest.length === 0) return;
-  if (word === "--") throw unexpected(rest.splice(0)[0]);
-  if (!dashes || word === "-") throw unexpected(word);
+  if (!dashes || word === "-") {
+    files.push(word);
+    return;
+  }
   const isLong = dashes === "--";
   // One dash before a long name: `-user` would be the user `ser`.
   const isName = Object.hasOwn(FLAGS, isLong ? name : name.toLowerCase());
@@ -191,8 +231,8 @@ function checkCombination(values: Map<string, string>, isList: boolean): void {
   }
   for (const name of values.keys()) {
     const { needs } = FLAGS[name];
-    if (needs && !values.has(needs) && !isList) {
-      throw new UsageError(`Option --${name} needs --${needs}`);
+    if (needs && !needs.some((name) => values.has(name)) && !isList) {
+      throw new UsageError(`Option --${name} needs --${needs.join(" or --")}`);
     }
   }
 }
@@ -228,7 +268,11 @@ function parseTimeout(text: string): number {
 }
 
 function unexpected(word: string): UsageError {
-  const hint = Object.hasOwn(FLAGS, word) ? `, did you mean --${word}?` : "";
+  const hint = Object.hasOwn(FLAGS, word)
+    ? `, did you mean --${word}?`
+    : /\.(?:py|m?js|ts)$/i.test(word)
+    ? `, did you mean --drill ${quoteForShell(word)}?`
+    : "";
   return new UsageError(`Unexpected argument ${quote(word)}${hint}`);
 }
 

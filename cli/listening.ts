@@ -33,12 +33,18 @@ export function listen<T>(
 }
 
 /**
- * Calls `interrupt` each time Ctrl-C, `kill` or the signal interrupts.
+ * Calls `interrupt` each time Ctrl-C, `kill` or the signal interrupts, and with `hangup` also when
+ * the terminal is closed.
  *
  * @returns What ends that.
  */
-export function onInterrupt({ signal: abort }: MainIo, interrupt: () => void): () => void {
+export function onInterrupt(
+  { signal: abort }: MainIo,
+  interrupt: () => void,
+  { hangup = false } = {},
+): () => void {
   const signals: Deno.Signal[] = Deno.build.os === "windows" ? ["SIGINT"] : ["SIGINT", "SIGTERM"];
+  if (hangup && Deno.build.os !== "windows") signals.push("SIGHUP");
   let last = -Infinity;
   const listener = () => {
     const now = performance.now();

@@ -81,6 +81,22 @@ export function painter(stream: OutputStream): Paint {
   return (code, text) => isColored ? `\x1b[${code}m${text}\x1b[0m` : text;
 }
 
+/** Wraps text by words at 79 columns: `start` before the first line, as many spaces before others. */
+export function wrap(start: string, text: string): string {
+  const lines: string[] = [];
+  let line = start;
+  const indent = " ".repeat(start.length);
+  for (const word of text.split(" ")) {
+    if (line.length > indent.length && line.length + word.length > 79) {
+      lines.push(line.trimEnd());
+      line = indent;
+    }
+    line += `${word} `;
+  }
+  lines.push(line.trimEnd());
+  return `${lines.join("\n")}\n`;
+}
+
 /** Prints the JSON object of a conversation: the same names, whatever happened. */
 export function printJson(io: MainIo, values: Record<string, unknown>): void {
   const names = ["exit", "host", "port", "user", "key", "status", "message", "error", "ms"];

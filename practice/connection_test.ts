@@ -391,12 +391,44 @@ Deno.test("startKeyServer() tells of a client that was gone before its answer", 
   assertEquals(server.remarks(), ["gone"]);
 });
 
+test("startKeyServer() closes a connection that its client leaves open", async () => {
+  await using server = listen({ idleTimeout: 100 });
+  using client = await Client.to(server);
+  await client.send(CLOSING_REQUEST);
+  await client.read();
+  const end = performance.now();
+  await server.event("closed");
+  const took = performance.now() - end;
+  assert(took > 50 && took < 15 * 100, `${took} ms`);
+  const { remark, bytes } = await server.event(
+    "remark",
+    ({ remark }) => remark.code === "still-open",
+  );
+  assertEquals(text(bytes), CLOSING_REQUEST);
+  assertStringIncludes(remark.message, "`recv()` gives b'' when there is no more");
+});
+
+Deno.test("startKeyServer() reads no more than a megabyte behind its last answer", async () => {
+  await using server = listen({ idleTimeout: 60_000 });
+  using client = await Client.to(server);
+  await client.send("no request\r\n\r\n");
+  const more = "x".repeat(100_000);
+  let sent = 0;
+  for (let isOpen = true; isOpen; sent += more.length) {
+    isOpen = await client.send(more).then(() => true, () => false);
+  }
+  assertGreater(sent, 2 ** 20);
+  assertEquals((await server.event("closed")).by, "server");
+});
+
 // ---- Who has hung up
+
+const hangUpTest = concurrentTests("startKeyServer() and who has hung up");
 
 /** A request of each kind: after its response the connection stays open, or the server closes it. */
 const KINDS = [KEY_REQUEST, CLOSING_REQUEST, "KEY /user/Ada/ HTTP/1.0\r\n\r\n"];
 
-test("startKeyServer() tells of a client that closes before its response comes", async () => {
+hangUpTest("startKeyServer() tells of a client that closes before its response comes", async () => {
   for (const request of KINDS) {
     await withBothSockets(undefined, async (server) => {
       using client = await Client.to(server);
@@ -411,72 +443,84 @@ test("startKeyServer() tells of a client that closes before its response comes",
   }
 });
 
-test("startKeyServer() tells of a client that closes when it has read a part of its response", async () => {
-  for (const request of KINDS) {
-    await withBothSockets(undefined, async (server) => {
-      const socket: Socket = connect({ port: server.addr.port, host: "127.0.0.1" });
-      socket.write(request);
-      const { promise, resolve } = Promise.withResolvers<void>();
-      socket.once("readable", resolve);
-      await promise;
-      socket.resetAndDestroy(); // as a close does if there is something unread
-      await server.event("closed");
-      assertEquals(server.remarks(), ["reset"]);
-    });
-  }
-  await withBothSockets(undefined, async (server) => {
-    using client = await Client.to(server);
-    await client.send(KEY_REQUEST);
-    await client.conn.read(new Uint8Array(100));
-    client.close(); // half-closes first
-    assertEquals((await server.event("closed")).by, "client");
-    assertEquals(server.remarks(), ["reset"]);
-  });
-});
-
-test("startKeyServer() says nothing of a client that closes when it has read its response", async () => {
-  for (const request of KINDS) {
+hangUpTest(
+  "startKeyServer() tells of a client that closes when it has read a part of its response",
+  async () => {
+    for (const request of KINDS) {
+      await withBothSockets(undefined, async (server) => {
+        const socket: Socket = connect({ port: server.addr.port, host: "127.0.0.1" });
+        socket.write(request);
+        const { promise, resolve } = Promise.withResolvers<void>();
+        socket.once("readable", resolve);
+        await promise;
+        socket.resetAndDestroy(); // as a close does if there is something unread
+        await server.event("closed");
+        assertEquals(server.remarks(), ["reset"]);
+      });
+    }
     await withBothSockets(undefined, async (server) => {
       using client = await Client.to(server);
-      await client.send(request);
-      assertEquals(statusOf(await client.response()), 200);
-      client.close();
-      await server.event("closed");
-      assertEquals(server.remarks(), []);
+      await client.send(KEY_REQUEST);
+      await client.conn.read(new Uint8Array(100));
+      client.close(); // half-closes first
+      assertEquals((await server.event("closed")).by, "client");
+      assertEquals(server.remarks(), ["reset"]);
     });
-  }
-});
+  },
+);
 
-test("startKeyServer() says nothing of a client that half-closes and reads its response", async () => {
-  for (const request of KINDS) {
-    for (const isLate of [false, true]) {
+hangUpTest(
+  "startKeyServer() says nothing of a client that closes when it has read its response",
+  async () => {
+    for (const request of KINDS) {
       await withBothSockets(undefined, async (server) => {
         using client = await Client.to(server);
         await client.send(request);
-        const start = isLate ? await client.read(1) : "";
-        await client.conn.closeWrite();
-        assertEquals(bodyOf(start + await client.read()).length, 128);
+        assertEquals(statusOf(await client.response()), 200);
+        client.close();
         await server.event("closed");
         assertEquals(server.remarks(), []);
       });
     }
-  }
-});
+  },
+);
 
-test("startKeyServer() tells of a client that closes after the PUT of a whole conversation", async () => {
-  await withBothSockets(undefined, async (server) => {
-    using client = await Client.to(server);
-    await client.send(KEY_REQUEST);
-    const put = `PUT /key/Ada/${bodyOf(await client.response())}/ HTTP/1.1\r\nHost: a\r\n\r\n`;
-    await client.send(put);
-    client.close();
-    await server.event("closed");
-    assertEquals(server.remarks(), ["reset"]);
-    assertEquals(text((await server.event("remark")).bytes), put);
-  });
-});
+hangUpTest(
+  "startKeyServer() says nothing of a client that half-closes and reads its response",
+  async () => {
+    for (const request of KINDS) {
+      for (const isLate of [false, true]) {
+        await withBothSockets(undefined, async (server) => {
+          using client = await Client.to(server);
+          await client.send(request);
+          const start = isLate ? await client.read(1) : "";
+          await client.conn.closeWrite();
+          assertEquals(bodyOf(start + await client.read()).length, 128);
+          await server.event("closed");
+          assertEquals(server.remarks(), []);
+        });
+      }
+    }
+  },
+);
 
-test("startKeyServer() says nothing of a client that closes without a request", async () => {
+hangUpTest(
+  "startKeyServer() tells of a client that closes after the PUT of a whole conversation",
+  async () => {
+    await withBothSockets(undefined, async (server) => {
+      using client = await Client.to(server);
+      await client.send(KEY_REQUEST);
+      const put = `PUT /key/Ada/${bodyOf(await client.response())}/ HTTP/1.1\r\nHost: a\r\n\r\n`;
+      await client.send(put);
+      client.close();
+      await server.event("closed");
+      assertEquals(server.remarks(), ["reset"]);
+      assertEquals(text((await server.event("remark")).bytes), put);
+    });
+  },
+);
+
+hangUpTest("startKeyServer() says nothing of a client that closes without a request", async () => {
   await withBothSockets(undefined, async (server) => {
     using client = await Client.to(server);
     client.close();
@@ -487,36 +531,42 @@ test("startKeyServer() says nothing of a client that closes without a request", 
 
 for (const fault of ["slow", "drip", "split", "interim"] as const) {
   const kinds = fault === "interim" ? KINDS.slice(0, 2) : KINDS; // HTTP/1.0 knows no 100
-  test(`startKeyServer() tells of a client that closes while its response is delayed: ${fault}`, async () => {
-    for (const request of kinds) {
-      for (const size of fault === "slow" ? [0] : [0, 1]) {
+  hangUpTest(
+    `startKeyServer() tells of a client that closes while its response is delayed: ${fault}`,
+    async () => {
+      for (const request of kinds) {
+        for (const size of fault === "slow" ? [0] : [0, 1]) {
+          await withBothSockets(fault, async (server) => {
+            using client = await Client.to(server);
+            await client.send(request);
+            await server.event("answer");
+            await client.read(size);
+            client.close();
+            assertEquals((await server.event("closed")).by, "client");
+            const codes = server.remarks();
+            assert(codes.length === 1 && /^(?:gone|reset)$/.test(codes[0]), `${codes}`);
+          }, { delay: 60_000 });
+        }
+      }
+    },
+  );
+
+  hangUpTest(
+    `startKeyServer() delivers a delayed response to a client that half-closes: ${fault}`,
+    async () => {
+      for (const request of kinds) {
         await withBothSockets(fault, async (server) => {
           using client = await Client.to(server);
           await client.send(request);
           await server.event("answer");
-          await client.read(size);
-          client.close();
+          await client.conn.closeWrite();
+          assertMatch(await client.read(), /\r\n\r\n[\da-f]{128}$/);
           assertEquals((await server.event("closed")).by, "client");
-          const codes = server.remarks();
-          assert(codes.length === 1 && /^(?:gone|reset)$/.test(codes[0]), `${codes}`);
+          assertEquals(server.remarks(), []);
         }, { delay: 60_000 });
       }
-    }
-  });
-
-  test(`startKeyServer() delivers a delayed response to a client that half-closes: ${fault}`, async () => {
-    for (const request of kinds) {
-      await withBothSockets(fault, async (server) => {
-        using client = await Client.to(server);
-        await client.send(request);
-        await server.event("answer");
-        await client.conn.closeWrite();
-        assertMatch(await client.read(), /\r\n\r\n[\da-f]{128}$/);
-        assertEquals((await server.event("closed")).by, "client");
-        assertEquals(server.remarks(), []);
-      }, { delay: 60_000 });
-    }
-  });
+    },
+  );
 }
 
 /** Calls this before the connections that the server accepts write no bytes. */
@@ -561,34 +611,4 @@ Deno.test("startKeyServer() looks twice, as a client may half-close just before 
   client.close();
   assertEquals((await server.event("closed")).by, "client");
   assertEquals(server.remarks(), ["reset"]);
-});
-
-test("startKeyServer() closes a connection that its client leaves open", async () => {
-  await using server = listen({ idleTimeout: 100 });
-  using client = await Client.to(server);
-  await client.send(CLOSING_REQUEST);
-  await client.read();
-  const end = performance.now();
-  await server.event("closed");
-  const took = performance.now() - end;
-  assert(took > 50 && took < 15 * 100, `${took} ms`);
-  const { remark, bytes } = await server.event(
-    "remark",
-    ({ remark }) => remark.code === "still-open",
-  );
-  assertEquals(text(bytes), CLOSING_REQUEST);
-  assertStringIncludes(remark.message, "`recv()` gives b'' when there is no more");
-});
-
-Deno.test("startKeyServer() reads no more than a megabyte behind its last answer", async () => {
-  await using server = listen({ idleTimeout: 60_000 });
-  using client = await Client.to(server);
-  await client.send("no request\r\n\r\n");
-  const more = "x".repeat(100_000);
-  let sent = 0;
-  for (let isOpen = true; isOpen; sent += more.length) {
-    isOpen = await client.send(more).then(() => true, () => false);
-  }
-  assertGreater(sent, 2 ** 20);
-  assertEquals((await server.event("closed")).by, "server");
 });

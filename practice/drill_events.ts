@@ -5,7 +5,6 @@
  */
 
 import type { AnswerEvent, KeyServerEvent, RequestEvent } from "./events.ts";
-import type { FaultName } from "./faults.ts";
 import { cut, requestLine } from "./text.ts";
 
 const MAX_EVENTS = 1000;
@@ -39,11 +38,6 @@ export class EventBuffer {
 
 function sizeOf(event: KeyServerEvent): number {
   return "bytes" in event ? event.bytes.length : 0;
-}
-
-/** Tells whether a client goes to the path that the fault `redirect` has sent it to. */
-export function isFollowing(fault: FaultName, request: Uint8Array): boolean {
-  return fault === "redirect" && / (?:http:\/\/[^/ ]+)?\/moved\/ /.test(requestLine(request));
 }
 
 /** Tells whether a request is a browser's, or only looks whether the server is there. */

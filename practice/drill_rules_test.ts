@@ -30,13 +30,13 @@ const BROKEN_RULES: [
     "fails for a PUT",
     "status-404",
     (port) => talk(port, PUT_REQUEST),
-    /yet this came: PUT \/key\/Ada\/01234/,
+    /but this was sent: PUT \/key\/Ada\/01234/,
   ],
   [
     "fails for a PUT that is none of HTTP",
     "status-404",
     (port) => talk(port, "PUT /key/Ada/No such user/ HTTP/1.1\r\n\r\n"),
-    /yet this came: PUT \/key\/Ada\/No such user\/ HTTP\/1\.1$/,
+    /but this was sent: PUT \/key\/Ada\/No such user\/ HTTP\/1\.1$/,
   ],
   [
     "fails for a lower-case put",
@@ -58,14 +58,14 @@ const BROKEN_RULES: [
     "fails for a PUT that only looks like one that follows",
     "redirect",
     (port) => talk(port, request("PUT /key/Ada//moved/")),
-    /yet this came/,
+    /but this was sent/,
   ],
   ["passes a GET", "status-405", (port) => talk(port, request("GET /user/Ada/")), null],
   [
     "fails for a PUT after a redirect",
     "redirect",
     (port) => talk(port, PUT_REQUEST),
-    /yet this came/,
+    /but this was sent/,
   ],
 ];
 
@@ -80,7 +80,7 @@ for (const [name, fault, act, rationale] of BROKEN_RULES) {
     assertEquals(second.passed, rationale === null);
     if (rationale) {
       assertMatch(second.cause!.rationale, rationale);
-      assertEquals(second.cause!.help, FAULTS[fault].help);
+      assertEquals(second.cause!.help, `${FAULTS[fault].help}; if there is no key, send no PUT`);
     } else assertEquals(second.cause, null);
   });
 }
@@ -96,12 +96,12 @@ test("startDrill() fails a client whose PUT does not bring the key back", async 
   const [wrong, none, other] = await drill.finished;
   assertMatch(
     wrong.cause!.rationale,
-    /^PUT \/key\/Ada\/012345\.\.\.cdef\/ HTTP\/1\.1 brought no right key back: the key is wrong/,
+    /^PUT \/key\/Ada\/012345\.\.\.cdef\/ HTTP\/1\.1 has not the correct key: the key is wrong/,
   );
-  assertMatch(none.cause!.rationale, /brought no right key back: the key is `None`/);
+  assertMatch(none.cause!.rationale, /has not the correct key: the key is `None`/);
   assertMatch(
     other.cause!.rationale,
-    /^GET .* brought no right key back: there is no key in the path/,
+    /^GET .* has not the correct key: there is no key in the path/,
   );
 });
 
@@ -113,7 +113,7 @@ test("startDrill() fails a client that brings back what another user got", async
   await talk(drill.port, KEY_REQUEST);
   await talk(drill.port, request(`PUT /key/Bob/${key}/`));
   const [, second] = await drill.finished;
-  assertEquals(second.cause!.rationale, "the key was asked for `Ada`, and came from `Bob`");
+  assertEquals(second.cause!.rationale, "the user id is `Ada` in KEY, but `Bob` in PUT");
 });
 
 test("startDrill() fails a client that asks for no key, and says why", async () => {
@@ -125,11 +125,14 @@ test("startDrill() fails a client that asks for no key, and says why", async () 
   const rationales = (await drill.finished).map(({ cause }) => cause!.rationale);
   assertEquals(
     rationales[0],
-    "the conversation begins with KEY, but this came: PUT /key/Ada/012345...cdef/ HTTP/1.1",
+    "the conversation must begin with KEY, but it began with PUT /key/Ada/012345...cdef/ HTTP/1.1",
   );
-  assertMatch(rationales[1], /^the KEY was refused: the path does not end in a slash/);
-  assertMatch(rationales[2], /^the conversation begins with KEY, but this came: key \/user\/Ada\//);
-  assertMatch(rationales[3], /^the KEY was refused: /);
+  assertMatch(rationales[1], /^KEY was refused: the path does not end in a slash/);
+  assertMatch(
+    rationales[2],
+    /^the conversation must begin with KEY, but it began with key \/user\/Ada\//,
+  );
+  assertMatch(rationales[3], /^KEY was refused: /);
 });
 
 test("startDrill() takes no silence for a proof", async () => {
@@ -141,7 +144,7 @@ test("startDrill() takes no silence for a proof", async () => {
   assertEquals(verdicts(results), ["✘ status-404", "✔ long-head", "✔ status-404"]);
   assertStringIncludes(
     results[0].cause!.rationale,
-    "has brought no right key back so far",
+    "has not sent a correct key back in any round so far",
   );
 });
 
@@ -198,7 +201,7 @@ test("startDrill() lets a client ask again over the same connection", async () =
   assertEquals(again.passed, true);
   assertMatch(
     none.cause!.rationale,
-    /^no PUT came: the server ended the connection \d+\.\d\d s after/,
+    /^your client sent no PUT: the server closed the connection \d+\.\d\d s after/,
   );
 });
 
@@ -217,11 +220,11 @@ test("startDrill() says what became of a client that sends no PUT", async () => 
   assertEquals((await drill.stop()).length, 2); // the third has its connection still open
   assertMatch(
     drill.seen[0].cause!.rationale,
-    /^no PUT came: your client ended the connection \d+\.\d\d s after its KEY$/,
+    /^your client sent no PUT: your client closed its connection \d+\.\d\d s after KEY$/,
   );
   assertMatch(
     drill.seen[1].cause!.rationale,
-    /^no PUT came: your client was still connected \d+\.\d\d s after its KEY$/,
+    /^your client sent no PUT: your client was still connected \d+\.\d\d s after KEY$/,
   );
 });
 
@@ -231,7 +234,10 @@ test("startDrill() says of a client that goes on to its next KEY that it did", a
   await keyOf(first);
   await talk(drill.port, KEY_REQUEST);
   const [result] = await drill.stop();
-  assertMatch(result.cause!.rationale, /^no PUT came before the next KEY, \d+\.\d\d s later$/);
+  assertMatch(
+    result.cause!.rationale,
+    /^your client sent no PUT before the next KEY, \d+\.\d\d s later$/,
+  );
 });
 
 test("startDrill() says of a PUT without an end that it has none", async () => {
@@ -254,8 +260,8 @@ test("startDrill() waits for a client to give up, and lets go of one that does n
   const [, patient, endless] = await drill.finished;
   assertEquals(patient.passed, true);
   assertEquals(endless.cause, {
-    rationale: "your client has not given up: it still holds its connection after 0.5 s",
-    help: FAULTS["silent"].help,
+    rationale: "your client has not given up: its connection is still open after 0.5 s",
+    help: `${FAULTS["silent"].help}; if there is no key, send no PUT`,
   });
 });
 
@@ -279,8 +285,8 @@ test("startDrill() lets a PUT that came over an ended connection be sent once mo
     if (fault !== "no-length") continue;
     if (drill.seen.length === 1) { // this one only later
       await until(() => drill.seen.length >= 2);
-      assertEquals(drill.seen[1].cause?.rationale, "the PUT came over a connection that had ended");
-      assertMatch(drill.seen[1].cause!.help, /make a new one for the PUT$/);
+      assertEquals(drill.seen[1].cause?.rationale, "PUT was sent over a closed connection");
+      assertMatch(drill.seen[1].cause!.help, /make a new one for PUT$/);
     }
     await talk(drill.port, request(`PUT /key/Ada/${key}/`));
   }
@@ -320,7 +326,7 @@ test("startDrill() says nothing of others to a client", async () => {
   (await Deno.connect({ port: drill.port })).close(); // of which there is to say that nothing came
   await until(() => drill.seen.length >= 1);
   const [{ cause, events }] = await drill.stop();
-  assertMatch(cause!.rationale, /^no PUT came: [^;]*$/);
+  assertMatch(cause!.rationale, /^your client sent no PUT: [^;]*$/);
   const { connection } = events[0];
   const own = events.filter((event) => event.connection === connection);
   assertEquals(own.slice(0, 3).map(({ type }) => type), ["connected", "request", "answer"]);
@@ -429,8 +435,8 @@ test("startDrill() says what to do about what is wrong, not about the fault", as
   await talk(drill.port, KEY_REQUEST);
   await talk(drill.port, request("PUT /key/Ada//"));
   const helps = (await drill.finished).map(({ cause }) => cause?.help ?? "");
-  assertMatch(helps[0], /^this has nothing to do with the fault/);
-  assertMatch(helps[1], /^this has nothing to do with the fault/);
+  assertMatch(helps[0], /^the fault is not the cause/);
+  assertMatch(helps[1], /^the fault is not the cause/);
   assertEquals(helps[2], "");
   assertEquals(helps[3], FAULTS["split"].help);
   for (const help of helps.slice(4)) assertMatch(help, /^send PUT only if there is a key/);
@@ -441,7 +447,7 @@ test("startDrill() fails a client that does not see the end of its connection", 
   await pass(drill.port);
   using conn = await open(drill.port, KEEPING_REQUEST); // and holds it, whatever comes
   const [, { cause }] = await drill.finished;
-  assertMatch(cause!.rationale, /^your client has not given up: it still holds its connection/);
-  assertMatch(cause!.help, /^when `recv\(\)` returns `b''`/);
+  assertMatch(cause!.rationale, /^your client has not given up: its connection is still open/);
+  assertMatch(cause!.help, /^after the last `recv\(\)`, compare/);
   conn.close();
 });

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertGreater, assertMatch, assertThrows } from "@std/assert";
-import { type DrillOptions, type DrillResult, startDrill } from "./drill.ts";
+import { type DrillResult, startDrill } from "./drill.ts";
 import { doKey, doPut, KeyClient, KeyClientError } from "../key_client.ts";
 import { type FaultName, FAULTS } from "./server.ts";
 import { delay, text } from "../testing/bytes.ts";
@@ -13,6 +13,7 @@ import {
   request,
   talk,
   verdicts,
+  type WireOptions,
 } from "../testing/drill_clients.ts";
 import { concurrentTests, FAILURES, SUCCESS, until } from "../testing/raw_client.ts";
 
@@ -153,9 +154,9 @@ const FLAWS: [flaw: Flaw, faults: FaultName[], failed: FaultName[]][] = [
 ];
 
 /** Options of a drill beside others: there is more to wait for. */
-const BUSY: DrillOptions = { delay: 100, idleTimeout: 300, quiet: 300 };
+const BUSY: WireOptions = { delay: 100, idleTimeout: 300, quiet: 300 };
 
-/** Goes through the whole drill with doKey() and doPut(). */
+/** Goes through all rounds with doKey() and doPut(). */
 async function passWithFunctions() {
   await using drill = drillOf(BUSY);
   for (const fault of NAMES) {
@@ -166,7 +167,7 @@ async function passWithFunctions() {
   assertEquals(verdicts(await drill.finished), NAMES.map((name) => `✔ ${name}`));
 }
 
-/** Goes through the whole drill with KeyClient. */
+/** Goes through all rounds with KeyClient. */
 async function passWithClient() {
   await using drill = drillOf(BUSY);
   for (const fault of NAMES) {
@@ -181,14 +182,14 @@ async function passWithClient() {
   assertEquals(verdicts(await drill.finished), NAMES.map((name) => `✔ ${name}`));
 }
 
-test("our own clients pass the whole drill, and each flawed one fails just where it should", async () => {
+test("our own clients pass all rounds, and each flawed one fails just where it should", async () => {
   const runs = FLAWS.map(async ([flaw, faults, failed]) => {
     const patience = flaw === "no time-out" ? 600 : 30_000;
     await using drill = drillOf({ faults, patience, ...BUSY });
     for (const fault of faults) await converse(drill.port, flaw, fault);
     const results = await drill.finished;
-    assertEquals(results.map(({ fault }) => fault), faults, flaw);
-    assertEquals(results.filter(({ passed }) => !passed).map(({ fault }) => fault), failed, flaw);
+    assertEquals(results.map(({ name }) => name), faults, flaw);
+    assertEquals(results.filter(({ passed }) => !passed).map(({ name }) => name), failed, flaw);
     for (const { passed, cause } of results) {
       assertEquals(cause === null, passed);
       if (cause) assert(cause.rationale.length > 10 && cause.help.length > 10);
@@ -227,7 +228,7 @@ test("stop() gives what there is so far, and the verdict on who has just gone", 
 test("startDrill() goes on, whatever its callbacks throw or reject with", async () => {
   for (const fail of FAILURES) {
     const calls = { onWaiting: fail, onBegun: fail, onResult: fail, onEvent: fail };
-    await using drill = startDrill({ port: 0, faults: ["no-length", "no-length"], ...calls });
+    await using drill = startDrill({ port: 0, rounds: ["no-length", "no-length"], ...calls });
     await pass(drill.addr.port);
     await pass(drill.addr.port);
     assertEquals((await drill.finished).map(({ passed }) => passed), [true, true]);
@@ -236,9 +237,9 @@ test("startDrill() goes on, whatever its callbacks throw or reject with", async 
 
 test("startDrill() never changes a result that it has handed out", async () => {
   const handed: DrillResult[] = [];
-  const faults: FaultName[] = ["no-length", "no-length", "status-404"];
+  const rounds = ["no-length", "no-length", "status-404:KEY"];
   await using drill = startDrill({
-    ...{ port: 0, quiet: 200, faults },
+    ...{ port: 0, quiet: 200, rounds },
     onResult: (result) => handed.push(result),
   });
   const { port } = drill.addr;
@@ -298,18 +299,19 @@ test("startDrill() tells what it waits for, and what has happened", async () => 
   const waiting: string[] = [];
   await using drill = drillOf({
     faults: ["no-length", "status-404"],
-    onWaiting: (fault) => waiting.push(fault),
+    onWaiting: ({ name }) => waiting.push(name),
   });
   assertEquals(waiting, []); // not before it has returned
   await Promise.resolve();
   assertEquals(waiting, ["no-length"]);
   await pass(drill.port);
+  await until(() => waiting.length === 2);
   assertEquals(waiting, ["no-length", "status-404"]);
   await talk(drill.port, KEY_REQUEST);
   const [first, second] = await drill.finished;
-  assertEquals(drill.seen.map(({ fault }) => fault), ["no-length", "status-404"]);
+  assertEquals(drill.seen.map(({ name }) => name), ["no-length", "status-404"]);
   const types = (result: DrillResult) => result.events.map(({ type }) => type).join(" ");
-  assertMatch(types(first), /^connected request answer .*request answer$/);
+  assertMatch(types(first), /^connected request answer .*request answer closed$/);
   assertEquals(types(second), "connected request answer closed");
 });
 
@@ -321,9 +323,9 @@ Deno.test("startDrill() refuses options that make no sense", async () => {
       `${name} must be above 0, not 0`,
     );
   }
-  assertThrows(() => startDrill({ port: 0, faults: [] }), RangeError, "at least one");
-  const faults = ["slow", "drop"] as FaultName[];
-  assertThrows(() => startDrill({ port: 0, faults }), TypeError, 'Cannot use fault "drop"');
+  assertThrows(() => startDrill({ port: 0, rounds: [] }), RangeError, "at least one");
+  const rounds = ["slow", "drop"];
+  assertThrows(() => startDrill({ port: 0, rounds }), TypeError, 'Cannot use round "drop"');
   await using drill = drillOf();
   assertThrows(() => startDrill({ port: drill.port }), Deno.errors.AddrInUse);
 });

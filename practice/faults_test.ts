@@ -293,146 +293,6 @@ test("startKeyServer() answers a client that follows its redirect with 404", asy
   assertStringIncludes(other, NO_KEY);
 });
 
-/** Sends KEY, and if a key comes PUT, over one connection or two. */
-async function converse(server: KeyServer, isKept: boolean): Promise<string[]> {
-  const closing = isKept ? "" : "Connection: close\r\n";
-  const tail = ` HTTP/1.1\r\nHost: a\r\n${closing}\r\n`;
-  using client = await Client.to(server);
-  await client.send(`KEY /user/Ada/${tail}`);
-  const key = isKept ? await client.response() : await client.read();
-  using other = isKept ? client : await Client.to(server);
-  await other.send(`PUT /key/Ada/${bodyOf(key)}/${tail}`);
-  return [key, isKept ? await other.response() : await other.read()];
-}
-
-test("startKeyServer() limits its fault to the responses to KEY, or to PUT", async () => {
-  for (const isKept of [true, false]) {
-    await using server = listen({ fault: "status-500", faultOn: "PUT" });
-    assertEquals(server.faultOn, "PUT");
-    assertEquals((await converse(server, isKept)).map(statusOf), [200, 500]);
-    server.faultOn = "KEY";
-    assertEquals((await converse(server, isKept)).map(statusOf), [500, 400]);
-    server.faultOn = undefined;
-    assertEquals((await converse(server, isKept)).map(statusOf), [500, 500]);
-    const answers = server.events.flatMap((event) => event.type === "answer" ? event : []);
-    assertEquals(answers.map(({ method, fault = "" }) => method + fault), [
-      "KEY",
-      "PUTstatus-500",
-      "KEYstatus-500",
-      "PUT",
-      "KEYstatus-500",
-      "PUTstatus-500",
-    ]);
-    assertEquals("fault" in answers[0], false);
-  }
-});
-
-test("startKeyServer() limits its fault to a method however the requests come", async () => {
-  for (const [faultOn, pattern] of [["KEY", /^[a-f\d]{60}$/], ["PUT", /no key/]] as const) {
-    await using server = listen({ fault: "chunked", faultOn });
-    const put = `PUT /key/Bob/${KEY}/ HTTP/1.1\r\nHost: a\r\n\r\n`;
-    const wire = await talk(server, KEY_REQUEST + put + KEY_REQUEST + put + CLOSING_REQUEST);
-    const responses = wire.split(/(?=HTTP\/1\.1 )/);
-    assertEquals(responses.map(statusOf), [200, 404, 200, 404, 200]);
-    for (const [at, response] of responses.entries()) {
-      const isMeant = (at % 2 === 0) === (faultOn === "KEY");
-      assertEquals(response.includes("\r\nTransfer-Encoding: chunked\r\n"), isMeant);
-      if (isMeant) assertMatch(bodyOf(response).split("\r\n")[1], pattern);
-    }
-  }
-});
-
-test("startKeyServer() with a fault on one method responds to all others without it", async () => {
-  await using server = listen({ fault: "empty", faultOn: "KEY" });
-  for (
-    const [wire, status] of [
-      [CLOSING_REQUEST.replace("KEY", "GET"), 405],
-      [CLOSING_REQUEST.replace("KEY", "key"), 405],
-      ["no request\r\n\r\n", 400],
-    ] as const
-  ) {
-    assertEquals(statusOf(await talk(server, wire)), status);
-  }
-  assertEquals(await talk(server, CLOSING_REQUEST.replace("/user/Ada/", "/nowhere/")), "");
-});
-
-test("startKeyServer() resets a connection only for the method of its fault", async () => {
-  await using server = listen({ fault: "reset", faultOn: "PUT" });
-  const { wire, end } = await capture(server, CLOSING_REQUEST);
-  assertEquals([statusOf(wire), end], [200, "end"]);
-  const put = `PUT /key/Ada/${bodyOf(wire)}/ HTTP/1.1\r\nHost: a\r\n\r\n`;
-  const { chunks, end: fate } = await capture(server, KEY_REQUEST + put);
-  assertEquals([chunks.map(statusOf), fate], [[200], "ECONNRESET"]);
-  server.faultOn = "KEY"; // connections can still be reset
-  assertEquals((await capture(server, KEY_REQUEST)).end, "ECONNRESET");
-});
-
-test("startKeyServer() closes a connection as without a fault if its last response was sound", async () => {
-  for (const fault of ["silent", "keep-open"] as const) {
-    await using server = listen({ idleTimeout: 20, fault, faultOn: "PUT" });
-    assertEquals(bodyOf(await talk(server, KEY_REQUEST)).length, 128); // which reads to the close
-    assertEquals(server.remarks(), ["idle"]);
-    using held = await Client.to(server);
-    await held.send(`PUT /key/Ada/${KEY}/ HTTP/1.1\r\nHost: a\r\n\r\n`);
-    await server.event("answer", (event) => event.fault === fault);
-    using later = await Client.to(server); // is closed for being idle, when the other could be too
-    await later.send(KEY_REQUEST);
-    assertEquals(bodyOf(await later.read()).length, 128);
-    assertEquals(
-      server.events.some((event) => event.type === "closed" && event.connection === 2),
-      false,
-    );
-    server.faultOn = "KEY"; // the fault holds it open no longer
-    await held.read();
-  }
-});
-
-test("startKeyServer() does not hold a sound connection open under a fault on the other method", async () => {
-  await using server = listen({ idleTimeout: 20, fault: "truncate", faultOn: "PUT" });
-  using sound = await Client.to(server);
-  await sound.send(CLOSING_REQUEST);
-  await sound.read();
-  await server.event("remark", ({ remark }) => remark.code === "still-open");
-  await server.event("closed", ({ connection }) => connection === 1);
-  using broken = await Client.to(server);
-  await broken.send(`PUT /key/Ada/${KEY}/ HTTP/1.1\r\nHost: a\r\n\r\n`);
-  await broken.read();
-  using later = await Client.to(server);
-  await later.send(CLOSING_REQUEST);
-  await later.read();
-  await server.event("closed", ({ connection }) => connection === 3);
-  assertEquals(server.events.filter(({ type }) => type === "closed").length, 2);
-});
-
-test("startKeyServer() holds a connection open only for a fault that its last response had", async () => {
-  await using server = listen({ idleTimeout: 20 });
-  using client = await Client.to(server);
-  await client.send(KEY_REQUEST);
-  await client.response();
-  server.fault = "keep-open"; // for the responses from now on
-  assertEquals(await client.read(), "");
-  assertEquals(server.remarks(), ["idle"]);
-});
-
-test("startKeyServer() closes after half-closing if its response was sound, not silent", async () => {
-  await using server = listen({ idleTimeout: 60_000, fault: "silent", faultOn: "PUT" });
-  using client = await Client.to(server);
-  await client.send(KEY_REQUEST);
-  await client.response();
-  await client.conn.closeWrite();
-  assertEquals(await client.read(), "");
-});
-
-test("startKeyServer() sends a 100 before a response that is sound, whatever the fault of others", async () => {
-  const fields = "\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n";
-  await using server = listen({ fault: "empty", faultOn: "PUT" });
-  using client = await Client.to(server);
-  await client.send(CLOSING_REQUEST.replace("\r\n\r\n", fields));
-  assertEquals(await client.read(25), "HTTP/1.1 100 Continue\r\n\r\n");
-  await client.send("abc");
-  assertEquals(statusOf(await client.read()), 200);
-});
-
 test("startKeyServer() sends nothing to HTTP/1.0 that it does not know", async () => {
   const request = "KEY /user/Ada/ HTTP/1.0\r\n\r\n";
   for (const fault of ["chunked", "interim"] as const) {
@@ -536,7 +396,8 @@ test("startKeyServer() sends no 100 before a broken answer", async () => {
     await using server = listen({ fault });
     using client = await Client.to(server);
     await client.send(request);
-    await delay(30);
+    if (fault === "chunked") await server.event("answer", ({ status }) => status === 100);
+    else await delay(30);
     await client.send("abc");
     const response = await client.read();
     assertEquals(response.slice(0, start.length || 1), start);
@@ -565,6 +426,168 @@ test("startKeyServer() refuses a fault that there is none of", async () => {
   assertThrows(() => server.nextFault = wrong, TypeError, 'Cannot use fault "drop"');
   assertEquals(server.fault, "slow");
 });
+
+// ---- Faults on one method
+
+const targetTest = concurrentTests("startKeyServer() with a fault on one method");
+
+/** Sends KEY, and if a key comes PUT, over one connection or two. */
+async function converse(server: KeyServer, isKept: boolean): Promise<string[]> {
+  const closing = isKept ? "" : "Connection: close\r\n";
+  const tail = ` HTTP/1.1\r\nHost: a\r\n${closing}\r\n`;
+  using client = await Client.to(server);
+  await client.send(`KEY /user/Ada/${tail}`);
+  const key = isKept ? await client.response() : await client.read();
+  using other = isKept ? client : await Client.to(server);
+  await other.send(`PUT /key/Ada/${bodyOf(key)}/${tail}`);
+  return [key, isKept ? await other.response() : await other.read()];
+}
+
+targetTest("startKeyServer() limits its fault to the responses to KEY, or to PUT", async () => {
+  for (const isKept of [true, false]) {
+    await using server = listen({ fault: "status-500", faultOn: "PUT" });
+    assertEquals(server.faultOn, "PUT");
+    assertEquals((await converse(server, isKept)).map(statusOf), [200, 500]);
+    server.faultOn = "KEY";
+    assertEquals((await converse(server, isKept)).map(statusOf), [500, 400]);
+    server.faultOn = undefined;
+    assertEquals((await converse(server, isKept)).map(statusOf), [500, 500]);
+    const answers = server.events.flatMap((event) => event.type === "answer" ? event : []);
+    assertEquals(answers.map(({ method, fault = "" }) => method + fault), [
+      "KEY",
+      "PUTstatus-500",
+      "KEYstatus-500",
+      "PUT",
+      "KEYstatus-500",
+      "PUTstatus-500",
+    ]);
+    assertEquals("fault" in answers[0], false);
+  }
+});
+
+targetTest("startKeyServer() limits its fault to a method however the requests come", async () => {
+  for (const [faultOn, pattern] of [["KEY", /^[a-f\d]{60}$/], ["PUT", /no key/]] as const) {
+    await using server = listen({ fault: "chunked", faultOn });
+    const put = `PUT /key/Bob/${KEY}/ HTTP/1.1\r\nHost: a\r\n\r\n`;
+    const wire = await talk(server, KEY_REQUEST + put + KEY_REQUEST + put + CLOSING_REQUEST);
+    const responses = wire.split(/(?=HTTP\/1\.1 )/);
+    assertEquals(responses.map(statusOf), [200, 404, 200, 404, 200]);
+    for (const [at, response] of responses.entries()) {
+      const isMeant = (at % 2 === 0) === (faultOn === "KEY");
+      assertEquals(response.includes("\r\nTransfer-Encoding: chunked\r\n"), isMeant);
+      if (isMeant) assertMatch(bodyOf(response).split("\r\n")[1], pattern);
+    }
+  }
+});
+
+targetTest(
+  "startKeyServer() with a fault on one method responds to all others without it",
+  async () => {
+    await using server = listen({ fault: "empty", faultOn: "KEY" });
+    for (
+      const [wire, status] of [
+        [CLOSING_REQUEST.replace("KEY", "GET"), 405],
+        [CLOSING_REQUEST.replace("KEY", "key"), 405],
+        ["no request\r\n\r\n", 400],
+      ] as const
+    ) {
+      assertEquals(statusOf(await talk(server, wire)), status);
+    }
+    assertEquals(await talk(server, CLOSING_REQUEST.replace("/user/Ada/", "/nowhere/")), "");
+  },
+);
+
+targetTest("startKeyServer() resets a connection only for the method of its fault", async () => {
+  await using server = listen({ fault: "reset", faultOn: "PUT" });
+  const { wire, end } = await capture(server, CLOSING_REQUEST);
+  assertEquals([statusOf(wire), end], [200, "end"]);
+  const put = `PUT /key/Ada/${bodyOf(wire)}/ HTTP/1.1\r\nHost: a\r\n\r\n`;
+  const { chunks, end: fate } = await capture(server, KEY_REQUEST + put);
+  assertEquals([chunks.map(statusOf), fate], [[200], "ECONNRESET"]);
+  server.faultOn = "KEY"; // connections can still be reset
+  assertEquals((await capture(server, KEY_REQUEST)).end, "ECONNRESET");
+});
+
+targetTest(
+  "startKeyServer() closes a connection as without a fault if its last response was sound",
+  async () => {
+    for (const fault of ["silent", "keep-open"] as const) {
+      await using server = listen({ idleTimeout: 20, fault, faultOn: "PUT" });
+      assertEquals(bodyOf(await talk(server, KEY_REQUEST)).length, 128); // which reads to the close
+      assertEquals(server.remarks().at(-1), "idle");
+      using held = await Client.to(server);
+      await held.send(`PUT /key/Ada/${KEY}/ HTTP/1.1\r\nHost: a\r\n\r\n`);
+      await server.event("answer", (event) => event.fault === fault);
+      using later = await Client.to(server); // is closed for being idle, when the other could be too
+      await later.send(KEY_REQUEST);
+      assertEquals(bodyOf(await later.read()).length, 128);
+      assertEquals(
+        server.events.some((event) => event.type === "closed" && event.connection === 2),
+        false,
+      );
+      server.faultOn = "KEY"; // the fault holds it open no longer
+      await held.read();
+    }
+  },
+);
+
+targetTest(
+  "startKeyServer() does not hold a sound connection open under a fault on the other method",
+  async () => {
+    await using server = listen({ idleTimeout: 20, fault: "truncate", faultOn: "PUT" });
+    using sound = await Client.to(server);
+    await sound.send(CLOSING_REQUEST);
+    await sound.read();
+    await server.event("remark", ({ remark }) => remark.code === "still-open");
+    await server.event("closed", ({ connection }) => connection === 1);
+    using broken = await Client.to(server);
+    await broken.send(`PUT /key/Ada/${KEY}/ HTTP/1.1\r\nHost: a\r\n\r\n`);
+    await broken.read();
+    using later = await Client.to(server);
+    await later.send(CLOSING_REQUEST);
+    await later.read();
+    await server.event("closed", ({ connection }) => connection === 3);
+    assertEquals(server.events.filter(({ type }) => type === "closed").length, 2);
+  },
+);
+
+targetTest(
+  "startKeyServer() holds a connection open only for a fault that its last response had",
+  async () => {
+    await using server = listen({ idleTimeout: 20 });
+    using client = await Client.to(server);
+    await client.send(KEY_REQUEST);
+    await client.response();
+    server.fault = "keep-open"; // for the responses from now on
+    assertEquals(await client.read(), "");
+    assertEquals(server.remarks().at(-1), "idle");
+  },
+);
+
+targetTest(
+  "startKeyServer() closes after half-closing if its response was sound, not silent",
+  async () => {
+    await using server = listen({ idleTimeout: 60_000, fault: "silent", faultOn: "PUT" });
+    using client = await Client.to(server);
+    await client.send(KEY_REQUEST);
+    await client.response();
+    await client.conn.closeWrite();
+    assertEquals(await client.read(), "");
+  },
+);
+
+targetTest(
+  "startKeyServer() sends a 100 before a response that is sound, whatever the fault of others",
+  async () => {
+    const fields = "\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n";
+    await using server = listen({ fault: "empty", faultOn: "PUT" });
+    using client = await Client.to(server);
+    await client.send(CLOSING_REQUEST.replace("\r\n\r\n", fields));
+    assertEquals(await client.read(25), "HTTP/1.1 100 Continue\r\n\r\n");
+    await client.send("abc");
+    assertEquals(statusOf(await client.read()), 200);
+  },
+);
 
 Deno.test("startKeyServer() refuses a fault on a method that is neither KEY nor PUT", async () => {
   await using server = startKeyServer({ port: 0, fault: "slow", faultOn: "PUT" });

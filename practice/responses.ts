@@ -98,8 +98,13 @@ export function decide(request: ReceivedRequest, address: string, keys: IssuedKe
   if (request.key !== undefined) {
     return { status: 200, message: "Success: the key is right", remarks };
   }
-  const newKey = crypto.getRandomValues(new Uint8Array(64)).toHex();
-  return { status: 200, message: newKey, remarks, newKey };
+  const key = newKey();
+  return { status: 200, message: key, remarks, newKey: key };
+}
+
+/** Returns a key that nobody has yet: 128 hex digits. */
+export function newKey(): string {
+  return crypto.getRandomValues(new Uint8Array(64)).toHex();
 }
 
 // ---- Responses

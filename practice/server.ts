@@ -26,7 +26,7 @@ import { type Conn, Connection } from "./connection.ts";
 import type { KeyServerEvent } from "./events.ts";
 import { checkFault, checkFaultTarget, type FaultName, type FaultTarget } from "./faults.ts";
 import { type Listener, MAX_RESETTABLE, ResetListener } from "./reset_listener.ts";
-import { IssuedKeys } from "./responses.ts";
+import { IssuedKeys, newKey } from "./responses.ts";
 
 export type {
   AnswerEvent,
@@ -132,6 +132,14 @@ export interface KeyServer extends AsyncDisposable {
    * response notices nothing.
    */
   readonly ready: Promise<void>;
+  /**
+   * Issues a key without a request, as KEY does: it is the one that PUT must bring.
+   *
+   * @param userId The user to issue it to.
+   * @param address The IP address that PUT must come from. By default `"127.0.0.1"`.
+   * @returns The key: 128 hex digits.
+   */
+  issueKey(userId: string, address?: string): string;
   /**
    * Sends the responses that are in flight and ends, within a second, whatever clients do.
    *
@@ -258,6 +266,12 @@ class Server implements KeyServer {
 
   get ready(): Promise<void> {
     return this.#change?.promise ?? Promise.resolve();
+  }
+
+  issueKey(userId: string, address = "127.0.0.1"): string {
+    const key = newKey();
+    this.keys.add(key, userId, address);
+    return key;
   }
 
   shutdown(): Promise<void> {

@@ -1,14 +1,20 @@
 import { type DrillOptions, type DrillResult, startDrill } from "../practice/drill.ts";
-import type { KeyServerEvent } from "../practice/server.ts";
+import { type FaultName, FAULTS, type KeyServerEvent } from "../practice/server.ts";
 import { KEY, text } from "./bytes.ts";
 
+const NAMES = Object.keys(FAULTS) as FaultName[];
+
+/** Options of a drill of whoever comes; `faults` are those of KEY, or of both responses. */
+export type WireOptions = DrillOptions & { faults?: FaultName[] };
+
 /** A drill whose results are kept as they come. */
-export function drillOf(options: DrillOptions = {}) {
+export function drillOf({ faults = NAMES, ...options }: WireOptions = {}) {
   const seen: DrillResult[] = [];
   const events: KeyServerEvent[] = [];
   const drill = startDrill({
     port: 0,
     quiet: 200,
+    rounds: faults.map((name) => FAULTS[name].isBroken ? `${name}:KEY` : name),
     ...options,
     onResult: (result) => seen.push(structuredClone(result)),
     onEvent: (event) => events.push(event),
@@ -17,7 +23,7 @@ export function drillOf(options: DrillOptions = {}) {
 }
 
 export function verdicts(results: DrillResult[]): string[] {
-  return results.map(({ fault, passed }) => `${passed ? "✔" : "✘"} ${fault}`);
+  return results.map(({ name, passed }) => `${passed ? "✔" : "✘"} ${name}`);
 }
 
 /** Sends this over a connection of its own, and gives all that comes back, up to the close. */

@@ -1,0 +1,160 @@
+/**
+ * The client that is judged, when the drill runs it: the two functions of a module, or a program.
+ *
+ * @module
+ */
+
+import {
+  type CallReport,
+  type Driver,
+  driverOf,
+  type Exception,
+  type ImportReport,
+  REPORT_MARK,
+} from "./driver.ts";
+import { CandidateProcess, type ProcessOptions } from "./process.ts";
+import { cut, escapeControls } from "./text.ts";
+
+/** Why there is nothing to judge. */
+export class CandidateError extends Error {
+  override name = "CandidateError";
+}
+
+/** Starts a process, or says why that cannot be done. */
+export function start(options: ProcessOptions): CandidateProcess {
+  const { command } = options;
+  try {
+    return new CandidateProcess(options);
+  } catch (cause) {
+    throw new CandidateError(startFailure(command, cause as Error), { cause });
+  }
+}
+
+function startFailure(command: string, error: Error): string {
+  if (error instanceof Deno.errors.NotCapable) {
+    return `Cannot run ${command}: start the drill with --allow-run, as in \`deno run --allow-net --allow-run main.ts --drill ...\``;
+  }
+  const isMissing = error instanceof Deno.errors.NotFound;
+  if (isMissing && /^(?:python3?|deno)$/.test(command)) {
+    return `Cannot run ${command}: install it, or add its folder to PATH`;
+  }
+  const isFile = driverOf(command) !== undefined;
+  if (isMissing || error instanceof Deno.errors.PermissionDenied) {
+    const why = isMissing ? "no such program" : "it is not an executable file";
+    const hint = isFile ? `; to judge its two functions, write --drill ${command}` : "";
+    return `Cannot run ${command}: ${why}${hint}`;
+  }
+  return `Cannot run ${command}: ${error.message}`;
+}
+
+/** The end of a wait for a driver: a report, nothing in time, or the end of the process. */
+export interface Awaited<T> {
+  report?: T;
+  end?: string;
+}
+
+/** A module in a process of its own. */
+export class ModuleProcess {
+  #process: CandidateProcess;
+  #reports: unknown[] = [];
+  #wake: () => void = () => {};
+  #end: string | undefined = undefined;
+
+  /**
+   * Starts to import the module.
+   *
+   * @throws {CandidateError} If its interpreter cannot be run.
+   */
+  constructor(readonly file: string, driver: Driver, env: Record<string, string>) {
+    const { command, args } = driver;
+    const onLine = (line: string) => this.#take(line);
+    this.#process = start({ command, args: [...args, file], env, onLine });
+    this.#process.ended.then(({ code, signal }) => {
+      this.#end = signal ? `signal ${signal}` : `exit status ${code}`;
+      this.#wake();
+    });
+  }
+
+  /** What the module has printed. */
+  get output(): string {
+    return this.#process.output;
+  }
+
+  /** Waits for the end of the import. */
+  imported(time: number): Promise<Awaited<ImportReport>> {
+    return this.#next<ImportReport>(time);
+  }
+
+  /** Calls a function and waits for its end. */
+  call(
+    name: "do_key" | "do_put",
+    key: string | undefined,
+    time: number,
+  ): Promise<Awaited<CallReport>> {
+    this.#process.tell(JSON.stringify({ function: name, key }));
+    return this.#next<CallReport>(time);
+  }
+
+  /** Ends the process with all that it has started. */
+  async kill(): Promise<void> {
+    await this.#process.kill();
+  }
+
+  #take(line: string): void {
+    const at = line.indexOf(REPORT_MARK);
+    if (at < 0) return; // not from the driver
+    try {
+      this.#reports.push(JSON.parse(line.slice(at + 1)));
+    } catch {
+      return; // not from the driver either
+    }
+    this.#wake();
+  }
+
+  async #next<T>(time: number): Promise<Awaited<T>> {
+    const timeout = Promise.withResolvers<void>();
+    const timer = setTimeout(timeout.resolve, time);
+    if (this.#reports.length === 0 && this.#end === undefined) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#wake = resolve;
+      await Promise.race([promise, timeout.promise]);
+    }
+    clearTimeout(timer);
+    const report = this.#reports.shift() as T | undefined;
+    return report ? { report } : { end: this.#end };
+  }
+}
+
+/** Says why a module cannot be judged; returns `undefined` if it can. */
+export function importFailure(
+  file: string,
+  { report, end }: Awaited<ImportReport>,
+  seconds: number,
+) {
+  if (end !== undefined) {
+    return `Cannot import ${file}: it ends the process (${end}); remove calls that end the program`;
+  }
+  if (!report) {
+    return `Cannot import ${file}: the import has not ended after ${seconds} s; put what runs there under \`if __name__ == "__main__":\``;
+  }
+  const { problem, raised, functions } = report;
+  if (problem === "missing") return `Cannot import ${file}: no such file`;
+  if (problem === "folder") return `Cannot import ${file}: it is a folder; name the file in it`;
+  if (raised) return `Cannot import ${file}: ${importProblem(raised)}`;
+  const { do_key, do_put } = functions!;
+  if (do_key.name ?? do_put.name ?? do_key.owner ?? do_put.owner) return undefined;
+  return `Cannot judge ${file}: it has neither a function do_key nor a function do_put`;
+}
+
+function importProblem({ type, message, line, source }: Exception): string {
+  if (type === "SystemExit") {
+    return 'it ends the program when it is imported; remove `exit()`, or put it under `if __name__ == "__main__":`';
+  }
+  const place = line === undefined ? "" : ` in line ${line}`;
+  const about = cut(message, 100);
+  const isInput = type === "EOFError";
+  const help = isInput ? "; remove `input()`: nobody types an answer when it is imported" : "";
+  return escapeControls(
+    `${type}${place}: ${about}${source && !isInput ? ` (${cut(source, 60)})` : ""}${help}`,
+  );
+}

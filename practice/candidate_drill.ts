@@ -1,0 +1,298 @@
+/**
+ * The drill that runs the client itself: a module's functions, or a program, once for each round.
+ *
+ * @module
+ */
+
+import { type Awaited, CandidateError, importFailure, ModuleProcess, start } from "./candidate.ts";
+import { type CallReport, type Driver, driverOf, type FoundFunction } from "./driver.ts";
+import { EventBuffer } from "./drill_events.ts";
+import type { Drill, DrillOptions, DrillResult } from "./drill_types.ts";
+import type { CandidateProcess } from "./process.ts";
+import { judgeProgram } from "./program_verdicts.ts";
+import { notify } from "./notify.ts";
+import { type DrillRound, faultOf, hasKey, roundsOf, targetOf } from "./rounds.ts";
+import { type KeyServer, type KeyServerEvent, startKeyServer } from "./server.ts";
+import { type DrillCause, judgeCall, judgeSignature } from "./verdicts.ts";
+
+const PRELUDE_TIME = 10_000; // ms for `do_key` before a round of `do_put`
+const CLOSING_TIME = 1_000; // ms for the connections of a process that has ended
+
+/** What came of a round, before it is a result. */
+type Played = Pick<DrillResult, "cause" | "returned" | "raised" | "output">;
+
+const NOTHING = { cause: null, returned: null, raised: null };
+
+/** A drill of a module or a program. */
+export class CandidateDrill implements Drill {
+  readonly addr: Deno.NetAddr;
+  readonly finished: Promise<DrillResult[]>;
+  #options: DrillOptions;
+  #rounds: DrillRound[];
+  #server: KeyServer;
+  #results: DrillResult[] = [];
+  #events = new EventBuffer();
+  #open = new Set<number>(); // connections
+  #onClosed: () => void = () => {};
+  #process: { kill(): Promise<void> } | undefined = undefined;
+  #isStopped = false;
+  #userId: string | undefined = undefined; // that the last KEY named
+  #issued = ""; // the last key
+  #unfit = new Map<DrillRound["function"], DrillCause>(); // functions that cannot be called
+  #proven = new Set<DrillRound["function"]>(); // functions that have returned a key, or a message
+  #hasPrelude = true; // `do_key` can be called before `do_put`
+
+  constructor(options: DrillOptions, candidate: string | readonly string[]) {
+    const { hostname, port, signal, delay, idleTimeout = 1_000 } = options;
+    const isModule = typeof candidate === "string";
+    this.#options = options;
+    this.#rounds = roundsOf(isModule ? "module" : "command", options.rounds);
+    const driver = isModule ? driverOf(candidate) : undefined;
+    if (isModule && driver === undefined) {
+      throw new TypeError(
+        `candidate must be a .py, .ts, .js or .mjs file, or a list of words, not ${
+          JSON.stringify(candidate)
+        }`,
+      );
+    }
+    if (candidate.length === 0) throw new RangeError("candidate must have at least one word");
+    const onEvent = (event: KeyServerEvent) => this.#hear(event);
+    this.#server = startKeyServer({ hostname, port, delay, idleTimeout, onEvent });
+    this.addr = this.#server.addr;
+    const stop = () => this.stop();
+    signal?.addEventListener("abort", stop, { once: true });
+    const play = isModule
+      ? (round: DrillRound) => this.#playModule(round, candidate, driver!)
+      : (round: DrillRound) => this.#playProgram(round, candidate);
+    this.finished = this.#run(play).finally(async () => {
+      signal?.removeEventListener("abort", stop);
+      await this.#process?.kill();
+      await this.#server.shutdown();
+    });
+    this.finished.catch(() => {}); // whoever awaits it hears of it
+    if (signal?.aborted) stop();
+  }
+
+  stop(): Promise<DrillResult[]> {
+    this.#isStopped = true;
+    this.#process?.kill();
+    return this.finished;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop().catch(() => {});
+  }
+
+  async #run(play: (round: DrillRound) => Promise<Played>): Promise<DrillResult[]> {
+    await Promise.resolve(); // until the constructor has returned
+    for (const [at, round] of this.#rounds.entries()) {
+      if (this.#isStopped) break;
+      notify(this.#options.onWaiting, round);
+      notify(this.#options.onBegun, round);
+      const unfit = this.#unfit.get(round.function);
+      const played = unfit ? { ...NOTHING, cause: unfit } : await play(round);
+      if (this.#isStopped) break; // the process was killed: no verdict
+      const passed = played.cause === null;
+      const result = { ...round, passed, ...played, events: this.#events.all };
+      this.#results.push(result);
+      notify(this.#options.onResult, result);
+      await this.#prepare(undefined, this.#rounds[at + 1]);
+    }
+    return this.#results;
+  }
+
+  #hear(event: KeyServerEvent): void {
+    notify(this.#options.onEvent, event);
+    this.#events.add(event, true);
+    if (event.type === "connected") this.#open.add(event.connection);
+    if (event.type === "closed") {
+      this.#open.delete(event.connection);
+      if (this.#open.size === 0) this.#onClosed();
+    }
+    if (event.type !== "answer" || event.method !== "KEY" || event.status !== 200) return;
+    this.#userId = event.userId;
+    this.#issued = event.message;
+  }
+
+  /** Sets the fault of a round, and what is known about the next one. */
+  async #prepare(round: DrillRound | undefined, next?: DrillRound): Promise<void> {
+    this.#server.faultOn = round && targetOf(round);
+    if (next) this.#server.nextFault = faultOf(next);
+    this.#server.fault = round && faultOf(round);
+    await this.#server.ready;
+  }
+
+  /** Waits until all that the ended process has sent is known. */
+  async #closed(): Promise<void> {
+    if (this.#open.size === 0) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#onClosed = resolve;
+    const timer = setTimeout(resolve, CLOSING_TIME);
+    await promise;
+    clearTimeout(timer);
+  }
+
+  get #patience(): number {
+    return this.#options.patience ?? 30_000;
+  }
+
+  get #env(): Record<string, string> {
+    return { KEY_SERVER_PORT: String(this.addr.port) };
+  }
+
+  get #address(): string {
+    const { hostname, port } = this.addr;
+    return hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
+  }
+
+  /** Whether a round before has shown that the client can do it, if there was one that could. */
+  #isProven({ function: name }: DrillRound): boolean {
+    const before = this.#rounds.slice(0, this.#results.length).filter(hasKey);
+    const isFirst = !before.some((round) => round.function === name || round.function === null);
+    return isFirst || this.#proven.has(name) || this.#proven.has(null);
+  }
+
+  /** Without any fault it did not end: the other rounds would take as long, and tell nothing more. */
+  #hangs({ function: name, name: fault }: DrillRound): void {
+    if (fault !== "sound") return;
+    const who = name === null ? "the program" : `${name}()`;
+    const rationale = `not tried: ${who} did not end in the round \`sound\``;
+    const cause = { rationale, help: "make the round `sound` pass first" };
+    for (const unfit of name === null ? [null, "do_key", "do_put"] as const : [name]) {
+      this.#unfit.set(unfit, cause);
+    }
+  }
+
+  // ---- Modules
+
+  async #playModule(round: DrillRound, path: string, driver: Driver): Promise<Played> {
+    await this.#prepare(undefined, round);
+    const file = path.split(/[\\/]/).at(-1)!;
+    let module = this.#load(path, driver);
+    const imported = await module.imported(this.#patience);
+    const failure = importFailure(file, imported, Math.round(this.#patience / 1000));
+    if (failure && !this.#isStopped && this.#results.length === 0) {
+      throw new CandidateError(failure);
+    }
+    if (failure) {
+      await module.kill();
+      return {
+        cause: { rationale: failure, help: "make the import work" },
+        returned: null,
+        raised: null,
+      };
+    }
+    const { functions } = imported.report!;
+    const found = functions![round.function!];
+    const about = { round, file, found, address: this.#address };
+    const unfit = judgeSignature(about);
+    if (unfit) {
+      await module.kill();
+      this.#unfit.set(round.function, unfit);
+      return { ...NOTHING, cause: unfit };
+    }
+    this.#issued = "";
+    if (
+      round.function === "do_put" && this.#hasPrelude && this.#canCall(functions!.do_key, round)
+    ) {
+      const { report } = await module.call("do_key", undefined, PRELUDE_TIME);
+      if (!report && !this.#isStopped) { // it hangs, or ends the process: once is enough
+        this.#hasPrelude = false;
+        await module.kill();
+        module = this.#load(path, driver);
+        await module.imported(this.#patience);
+      }
+    }
+    const isUserKnown = this.#userId !== undefined;
+    const key = round.name === "wrong-key" ? "0".repeat(128) : this.#issued || this.#issue();
+    await this.#prepare(round);
+    this.#events.all = [];
+    const start = performance.now();
+    const argument = round.function === "do_put" ? key : undefined;
+    const ended = await module.call(round.function!, argument, this.#patience);
+    const seconds = (performance.now() - start) / 1000;
+    await module.kill();
+    await this.#closed();
+    if (!ended.report && ended.end === undefined) this.#hangs(round);
+    const { output } = module;
+    const isProven = this.#isProven(round);
+    const events = this.#events.all;
+    const call = { ...about, ...ended, seconds, output, events, key, isUserKnown, isProven };
+    const cause = judgeCall(call);
+    const isValue = round.function === "do_key"
+      ? hasValue(ended) || output.includes(this.#issued)
+      : !cause;
+    if (hasKey(round) && isValue) this.#proven.add(round.function);
+    return { cause, ...told(ended), output };
+  }
+
+  #load(path: string, driver: Driver): ModuleProcess {
+    const module = new ModuleProcess(path, driver, this.#env);
+    this.#process = module;
+    if (this.#isStopped) module.kill();
+    return module;
+  }
+
+  /** Whether a round of `do_put` may call `do_key` before, as the exercise's test does. */
+  #canCall(found: FoundFunction, round: DrillRound): boolean {
+    const isFit = judgeSignature({ round: { ...round, function: "do_key" }, found, file: "" });
+    return isFit === null && !this.#unfit.has("do_key");
+  }
+
+  /** Issues a key to the user that the module has named, if it has named one. */
+  #issue(): string {
+    return this.#server.issueKey(this.#userId ?? "User1");
+  }
+
+  // ---- Programs
+
+  async #playProgram(round: DrillRound, words: readonly string[]): Promise<Played> {
+    await this.#prepare(round, round);
+    this.#events.all = [];
+    const [command, ...args] = words.map((word) =>
+      word.replaceAll("{port}", String(this.addr.port)).replaceAll("{host}", this.addr.hostname)
+    );
+    const begin = performance.now();
+    const process = start({ command, args, env: this.#env });
+    this.#process = process;
+    if (this.#isStopped) process.kill();
+    const status = await this.#end(process);
+    const seconds = (performance.now() - begin) / 1000;
+    await process.kill();
+    await this.#closed();
+    if (!status) this.#hangs(round);
+    const isProven = this.#isProven(round);
+    const { output } = process;
+    const events = this.#events.all;
+    const run = { round, address: this.#address, status, seconds, output, events, isProven };
+    const cause = judgeProgram(run);
+    const isBack = events.some((event) =>
+      event.type === "answer" && event.method === "PUT" && !event.error
+    );
+    if (isBack && hasKey(round)) this.#proven.add(null);
+    return { ...NOTHING, cause, output };
+  }
+
+  /** Waits for the end of a process; nothing if it does not come in time. */
+  async #end(process: CandidateProcess): Promise<Deno.CommandStatus | undefined> {
+    const timeout = Promise.withResolvers<undefined>();
+    const timer = setTimeout(timeout.resolve, this.#patience, undefined);
+    const status = await Promise.race([process.ended, timeout.promise]);
+    clearTimeout(timer);
+    return status;
+  }
+}
+
+/** Whether a function has returned something that can stand for a key. */
+function hasValue({ report }: Awaited<CallReport>): boolean {
+  return report !== undefined && !report.raised && report.kind !== "none" && report.size !== 0;
+}
+
+/** What a function returned or raised, as text. */
+function told({ report }: Awaited<CallReport>): Pick<Played, "returned" | "raised"> {
+  const { raised, shown } = report ?? {};
+  return {
+    returned: shown ?? null,
+    raised: raised ? `${raised.type}: ${raised.message}` : null,
+  };
+}

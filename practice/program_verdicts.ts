@@ -1,0 +1,212 @@
+/**
+ * Verdicts on a program: what it sent, how it ended, and what it printed.
+ *
+ * @module
+ */
+
+import { isPut, quote } from "./drill_events.ts";
+import type { AnswerEvent, KeyServerEvent } from "./events.ts";
+import { FAULTS } from "./faults.ts";
+import { factOf } from "./remark.ts";
+import {
+  type DrillRound,
+  faultOf,
+  hasKey,
+  isBroken,
+  isCutOff,
+  isMoved,
+  isRefused,
+} from "./rounds.ts";
+import { cut, escapeControls } from "./text.ts";
+import { type DrillCause, helpOf, SERVE_HELP } from "./verdicts.ts";
+
+/** A run of a program, and what came of it. */
+export interface ProgramRun {
+  readonly round: DrillRound;
+  /** Where the drill listens. */
+  readonly address: string;
+  /** How it ended; nothing if it did not. */
+  readonly status?: Deno.CommandStatus;
+  /** How long it took. */
+  readonly seconds: number;
+  /** What it printed. */
+  readonly output: string;
+  /** What happened on the wire. */
+  readonly events: readonly KeyServerEvent[];
+  /** Whether an earlier round has shown that the program can bring a key back. */
+  readonly isProven: boolean;
+}
+
+const MAX_TIME = 15_000; // ms from KEY to PUT
+
+/** The words with which an uncaught error ends a program, in the languages that say so. */
+const CRASH_REGEXPS = [
+  /^Traceback \(most recent call last\):[^]*?^(?<error>\w[^\n]*)/m, // Python
+  /^Exception in thread "[^"]*" (?<error>[^\n]*)/m, // Java
+  /^(?<error>panic: [^\n]*)/m, // Go
+  /^thread '[^\n]*' (?:\(\d+\) )?(?<error>panicked at [^\n]*)/m, // Rust
+  /^(?:\x1b\[[\d;]*m)*error(?:\x1b\[[\d;]*m)*: (?<error>Uncaught [^\n]*)/m, // Deno
+  /^(?<error>\w*Error\b[^\n]*)[^]*?^ {4}at [^]*?^Node\.js v/m, // Node.js
+  /^(?<error>Unhandled exception\.? [^\n]*)/m, // .NET
+  /^PHP (?<error>Fatal error: [^\n]*)/m,
+  /^[^\n]*\.rb:\d+:in [`'][^\n]*: (?<error>[^\n]*\([\w:]+\))/m, // Ruby
+];
+
+/** Judges a run; returns `null` if the program did what it must. */
+export function judgeProgram(run: ProgramRun): DrillCause | null {
+  const { round } = run;
+  const put = puts(run)[0];
+  const crash = judgeEnd(run);
+  const isHung = run.status === undefined;
+  if (isHung && requests(run).length === 0) return crash;
+  if (!hasKey(round)) {
+    if (put) {
+      return {
+        rationale: `there was no key, but the program sent ${quote(put.request)}`,
+        help: FAULTS[faultOf(round)!].help + NO_PUT,
+      };
+    }
+    return crash ?? judgeKeyRequest(run) ?? judgeProof(run);
+  }
+  const sent = judgeKeyRequest(run) ?? judgePutRequest(run);
+  if (isHung && put) return crash;
+  if (crash && !put) return { ...crash, help: sent?.help ?? crash.help };
+  return sent ?? crash ?? judgeOutput(run);
+}
+
+const NO_PUT = "; if there is no key, send no PUT";
+
+function judgeProof({ isProven }: ProgramRun): DrillCause | null {
+  if (isProven) return null;
+  return {
+    rationale: "not counted: the program has not sent a correct key back in any round so far",
+    help: "make the round `sound` pass first",
+  };
+}
+
+/** Judges whether the program ended by itself, without a crash. */
+function judgeEnd(run: ProgramRun): DrillCause | null {
+  const { status, seconds, output, address } = run;
+  if (status === undefined) {
+    const rationale = `the program has not ended after ${Math.round(seconds)} s`;
+    const [first] = requests(run);
+    const remark = unfinished(run);
+    if (remark) return { rationale: `${rationale}: ${factOf(remark)}`, help: helpOf(remark) };
+    return first
+      ? { rationale, help: helpFor(run) }
+      : { rationale: `${rationale}, and sent no request`, help: `connect to ${address}` };
+  }
+  const { signal, code } = status;
+  if (signal) {
+    const help = signal === "SIGPIPE"
+      ? "ignore SIGPIPE, and check what `send()` returns"
+      : helpFor(run);
+    return { rationale: `the program crashed with ${signal}`, help };
+  }
+  for (const pattern of CRASH_REGEXPS) {
+    const error = pattern.exec(output)?.groups!.error;
+    if (error === undefined) continue;
+    return {
+      rationale: `the program crashed: ${cut(escapeControls(error), 100)}`,
+      help: helpFor(run),
+    };
+  }
+  const fatal = { 132: "SIGILL", 134: "SIGABRT", 136: "SIGFPE", 139: "SIGSEGV" }[code]; // of a shell
+  return fatal ? { rationale: `the program crashed with ${fatal}`, help: helpFor(run) } : null;
+}
+
+function judgeKeyRequest(run: ProgramRun): DrillCause | null {
+  const key = requests(run).find(({ method }) => method === "KEY");
+  if (!key) {
+    const [first] = requests(run);
+    const remark = unfinished(run) ?? first?.error;
+    return {
+      rationale: `the program sent no KEY request${first ? ` but ${quote(first.request)}` : ""}${
+        remark ? `: ${factOf(remark)}` : ""
+      }`,
+      help: remark ? helpOf(remark) : `connect to ${run.address}, and send KEY first`,
+    };
+  }
+  if (!key.error) return null;
+  return {
+    rationale: `the server refused the KEY request: ${factOf(key.error)}`,
+    help: helpOf(key.error),
+  };
+}
+
+/** Judges the PUT of a round that has a key. */
+function judgePutRequest(run: ProgramRun): DrillCause | null {
+  const { round, isProven } = run;
+  const put = puts(run).at(-1);
+  const key = requests(run).findLast(({ method }) => method === "KEY")!;
+  const help = isProven || round.name === "sound" ? helpFor(run) : SERVE_HELP;
+  if (!put) return { rationale: "the program sent no PUT request", help };
+  const { error } = put;
+  if (error) {
+    return {
+      rationale: `the server refused ${quote(put.request)}: ${factOf(error)}`,
+      help: faultOf(round) && isProven && !isBroken(round.name) ? help : helpOf(error),
+    };
+  }
+  if (put.userId !== key.userId) {
+    return {
+      rationale: `the user id is \`${key.userId}\` in KEY, but \`${put.userId}\` in PUT`,
+      help: "send the same user id in KEY and PUT",
+    };
+  }
+  if (put.time - key.time <= MAX_TIME) return null;
+  const seconds = Math.round((put.time - key.time) / 1000);
+  return { rationale: `the program sent PUT ${seconds} s after KEY, must be within 15 s`, help };
+}
+
+/** Judges whether the message has been read and printed. */
+function judgeOutput(run: ProgramRun): DrillCause | null {
+  const { round, output, events } = run;
+  if (isCutOff(round.name)) return null;
+  const all = requests(run).filter(({ method }) => method !== "KEY");
+  if (all.some(({ message }) => output.includes(message))) return null;
+  const put = all.at(-1)!;
+  if (isUnread(events, put.connection)) {
+    return {
+      rationale: "the program closed its connection before it had read the response to PUT",
+      help: "read the response to PUT to its end, as the response to KEY",
+    };
+  }
+  const help = isRefused(round.name)
+    ? "print the body of the response, whatever its status is"
+    : "print the body of the response to PUT";
+  return { rationale: `the program did not print ${JSON.stringify(cut(put.message, 40))}`, help };
+}
+
+/** Whether the client closed a connection before it had read the last response. */
+export function isUnread(events: readonly KeyServerEvent[], connection: number): boolean {
+  return events.some((event) =>
+    event.connection === connection && event.type === "remark" &&
+    (event.remark.code === "gone" || event.remark.code === "reset")
+  );
+}
+
+function helpFor({ round }: ProgramRun): string {
+  const fault = faultOf(round);
+  if (fault === undefined) return SERVE_HELP;
+  const { help } = FAULTS[fault];
+  return hasKey(round) ? help : help + NO_PUT;
+}
+
+/** The requests that got a response, or nothing in its place. */
+function requests({ events }: ProgramRun): AnswerEvent[] {
+  return events.filter((event) => event.type === "answer")
+    .filter(({ status, request }) => status !== 100 && request.length > 0);
+}
+
+function puts(run: ProgramRun): AnswerEvent[] {
+  return requests(run).filter(({ request }) => isPut(request) && !isMoved(run.round, request));
+}
+
+/** What is wrong with a request that is not whole. */
+function unfinished({ events }: ProgramRun) {
+  const event = events.find((event) =>
+    event.type === "remark" && event.remark.severity === "error"
+  );
+  return event?.type === "remark" ? event.remark : undefined;
+}

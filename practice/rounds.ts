@@ -1,0 +1,147 @@
+/**
+ * The rounds of a drill: which function is judged, and what is wrong with the response to it.
+ *
+ * @module
+ */
+
+import { type FaultName, FAULTS, isFollowing } from "./faults.ts";
+
+/** What happens in a round: nothing, a wrong key, or a fault. */
+export type RoundName = FaultName | "sound" | "wrong-key";
+
+/**
+ * One round of a drill.
+ *
+ * @example Usage
+ * ```ts
+ * import { startDrill } from "./drill.ts";
+ *
+ * await using drill = startDrill({
+ *   port: 0,
+ *   onWaiting: (round) => console.log(round.function, round.name, round.description),
+ * });
+ * ```
+ */
+export interface DrillRound {
+  /** The function that the round judges; `null` if the wire cannot tell the two apart. */
+  readonly function: "do_key" | "do_put" | null;
+  /** What happens: `"sound"` (nothing is wrong), `"wrong-key"`, or the name of a fault. */
+  readonly name: RoundName;
+  /** What happens on the wire. */
+  readonly description: string;
+  /** What the client must do. */
+  readonly demand: string;
+}
+
+/** What the drill judges: two functions, a program that it runs, or whatever client comes. */
+export type CandidateKind = "module" | "command" | "wire";
+
+/** Whether a round can have a key, so that a right client brings it back. */
+export function hasKey({ function: name, name: fault }: DrillRound): boolean {
+  return name === "do_put" || !isBroken(fault);
+}
+
+/** Whether no client can get a whole response, or not the right one. */
+export function isBroken(name: RoundName): boolean {
+  return Object.hasOwn(FAULTS, name) && FAULTS[name as FaultName].isBroken;
+}
+
+/** The fault of a round, if it has one. */
+export function faultOf({ name }: DrillRound): FaultName | undefined {
+  return Object.hasOwn(FAULTS, name) ? name as FaultName : undefined;
+}
+
+/** Whether a round has a whole response that only its status, or its key, tells from success. */
+export function isRefused(name: RoundName): boolean {
+  return name === "wrong-key" || name === "redirect" || name.startsWith("status-");
+}
+
+/** Whether a client goes to the path that the fault of a round has sent it to. */
+export function isMoved(round: DrillRound, request: Uint8Array): boolean {
+  const fault = faultOf(round);
+  return fault !== undefined && isFollowing(fault, request);
+}
+
+/** Whether there is no whole response at all. */
+export function isCutOff(name: RoundName): boolean {
+  return CUT_OFF.includes(name);
+}
+
+const NAMES = Object.keys(FAULTS) as FaultName[];
+const ODD = NAMES.filter((name) => !FAULTS[name].isBroken);
+const BROKEN = NAMES.filter((name) => FAULTS[name].isBroken);
+const REFUSED = BROKEN.filter(isRefused);
+const CUT_OFF: RoundName[] = ["empty", "truncate", "reset", "garbage", "silent"];
+
+/** What each kind of candidate goes through, in this order. */
+const ROUNDS: Record<CandidateKind, [DrillRound["function"], RoundName[]][]> = {
+  module: [
+    ["do_key", ["sound", ...NAMES]],
+    ["do_put", ["sound", "wrong-key", ...ODD, ...REFUSED, ...CUT_OFF]],
+  ],
+  command: [
+    [null, ["sound", ...ODD]],
+    ["do_key", BROKEN],
+    ["do_put", [...REFUSED, ...CUT_OFF]],
+  ],
+  wire: [
+    [null, ["sound", ...ODD]],
+    ["do_key", BROKEN],
+    ["do_put", ["empty", "truncate", "garbage", "silent"]],
+  ],
+};
+
+/**
+ * Returns the rounds for a kind of candidate.
+ *
+ * @param kind The kind.
+ * @param names The names of the rounds, all by default. `reset` is each round with that name,
+ * `reset:KEY` and `reset:PUT` are those of `do_key` and `do_put`.
+ * @returns The rounds, in the order of the names.
+ * @throws {TypeError} If a name stands for no round.
+ */
+export function roundsOf(kind: CandidateKind, names?: readonly string[]): DrillRound[] {
+  const all = ROUNDS[kind].flatMap(([fn, names]) =>
+    names.map((name) => ({
+      function: fn,
+      name,
+      description: describe(name),
+      demand: demand(kind, fn, name),
+    }))
+  );
+  return names?.flatMap((name) => find(all, name)) ?? all;
+}
+
+function find(rounds: DrillRound[], text: string): DrillRound[] {
+  const [name, target] = text.split(":");
+  const found = rounds.filter((round) =>
+    round.name === name && (target === undefined || targetOf(round) === target)
+  );
+  if (found.length > 0) return found;
+  throw new TypeError(`Cannot use round ${JSON.stringify(text)}: no round has this name`);
+}
+
+/** The request whose response has the fault; `undefined` if both have it. */
+export function targetOf(round: DrillRound): "KEY" | "PUT" | undefined {
+  return round.function === null ? undefined : round.function === "do_key" ? "KEY" : "PUT";
+}
+
+function describe(name: RoundName): string {
+  if (name === "sound") return "nothing is wrong";
+  if (name === "wrong-key") return "the key is wrong, so the server refuses it";
+  return FAULTS[name].description;
+}
+
+/** What the client must do in a round. */
+function demand(kind: CandidateKind, fn: DrillRound["function"], name: RoundName): string {
+  if (kind !== "module") {
+    if (fn === null) return "the client must send the key back";
+    if (fn === "do_key") return "the client must send no PUT, and give up";
+    return isRefused(name) ? "the client must print the message" : "the client must give up";
+  }
+  if (fn === "do_key") return `do_key() must return ${isBroken(name) ? "None" : "the key"}`;
+  const mayRaise = isBroken(name) && !isRefused(name);
+  return mayRaise
+    ? "do_put() must end, without half a message"
+    : "do_put() must return the message";
+}

@@ -1,0 +1,466 @@
+/**
+ * Verdicts on a function: what it returned or raised, and what it sent, beside what it must do.
+ *
+ * @module
+ */
+
+import { isPut, quote } from "./drill_events.ts";
+import type { CallReport, Exception, FoundFunction } from "./driver.ts";
+import type { AnswerEvent, KeyServerEvent } from "./events.ts";
+import { FAULTS } from "./faults.ts";
+import { factOf, type Remark } from "./remark.ts";
+import { type DrillRound, faultOf, isBroken, isCutOff, isRefused } from "./rounds.ts";
+import { cut, decodeLatin1, escapeControls } from "./text.ts";
+
+/** Why a client did not pass a round. */
+export interface DrillCause {
+  /** What the client did. */
+  rationale: string;
+  /** What to do about it. */
+  help: string;
+}
+
+/** A call of a function, and what came of it. */
+export interface Call {
+  readonly round: DrillRound;
+  /** The module: the name of its file, and what the driver found for the function. */
+  readonly file: string;
+  readonly found: FoundFunction;
+  /** Where the drill listens. */
+  readonly address: string;
+  /** What the driver reported; nothing if the function did not come to its end. */
+  readonly report?: CallReport;
+  /** How the process ended, if it ended in the call. */
+  readonly end?: string;
+  /** How long it took. */
+  readonly seconds: number;
+  /** What the module printed in the call. */
+  readonly output: string;
+  /** What happened on the wire in the call. */
+  readonly events: readonly KeyServerEvent[];
+  /** The key that `do_put` was given. */
+  readonly key: string;
+  /** Whether the key was issued to the user that the module's own KEY named. */
+  readonly isUserKnown: boolean;
+  /** Whether an earlier round has shown that the function can return a key, or a message. */
+  readonly isProven: boolean;
+}
+
+/** How the language of a module calls things. */
+interface Words {
+  none: string;
+  bytes: string;
+  text: string;
+  toBytes: string;
+  toText: string;
+}
+
+const PYTHON_WORDS: Words = {
+  none: "None",
+  bytes: "bytes",
+  text: "str",
+  toBytes: "return the body as it was received, without `.decode()`",
+  toText: "`return body.decode()`",
+};
+const SCRIPT_WORDS: Words = {
+  none: "null",
+  bytes: "Uint8Array",
+  text: "string",
+  toBytes: "`return new TextEncoder().encode(key)`",
+  toText: "`return new TextDecoder().decode(body)`",
+};
+
+const MAX_TIME = 15; // seconds within which a whole response must be returned
+export const SERVE_HELP =
+  "run `--serve` and your client beside it: its log shows what was received";
+
+/** Judges a call; returns `null` if the function did what it must. */
+export function judgeCall(call: Call): DrillCause | null {
+  return judgeSignature(call) ?? judgeEnd(call) ?? judgeCoroutine(call) ??
+    (call.round.function === "do_key" ? judgeKey(call) : judgePut(call));
+}
+
+// ---- Both functions
+
+/** Judges whether the function can be called at all. */
+export function judgeSignature(
+  { round, found, file }: Pick<Call, "round" | "found" | "file">,
+): DrillCause | null {
+  const name = round.function!;
+  const words = wordsOf(file);
+  const isPython = words === PYTHON_WORDS;
+  const wanted = name === "do_key" ? "do_key()" : "do_put(key_val)";
+  if (found.name === null) {
+    const method = found.owner && `; class ${found.owner} has a method of this name`;
+    const own = isPython ? name : name === "do_key" ? "doKey" : "doPut";
+    return {
+      rationale: `${file} has no function ${own}${method ?? ""}`,
+      help: isPython
+        ? `write \`def ${wanted}:\` at the start of a line, outside of any class`
+        : `write \`export function ${
+          wanted.replace("do_key", "doKey").replace("do_put", "doPut")
+        }\``,
+    };
+  }
+  const count = name === "do_key" ? 0 : 1;
+  const { required = count, allowed = Infinity } = found;
+  if (required <= count && allowed >= count) return null;
+  const has = required > count ? required : allowed;
+  return {
+    rationale: `${found.name}() takes ${has} parameter${has === 1 ? "" : "s"}, must take ${
+      count === 0 ? "none" : "1"
+    }`,
+    help: `write \`def ${wanted}:\`; give other parameters a default value`,
+  };
+}
+
+/** Judges whether the function came to its end. */
+function judgeEnd(call: Call): DrillCause | null {
+  const { round, report, end, seconds, events } = call;
+  const name = nameOf(call);
+  if (end !== undefined) {
+    return {
+      rationale: `${name} ended the process (${end})`,
+      help: "return from the function: remove calls that end the program",
+    };
+  }
+  const isSent = requests(call).length > 0;
+  const unfinished = events.findLast((event) =>
+    event.type === "remark" && event.remark.severity === "error" && !isAnswered(call, event.bytes)
+  );
+  const problem = unfinished?.type === "remark" ? unfinished.remark : undefined;
+  if (report === undefined) {
+    const rationale = `${name} has not ended after ${Math.round(seconds)} s`;
+    if (problem) return { rationale: `${rationale}: ${factOf(problem)}`, help: helpOf(problem) };
+    if (!isSent) return { rationale: `${rationale}, and sent no request`, help: SERVE_HELP };
+    return { rationale, help: helpFor(call) };
+  }
+  if (seconds <= MAX_TIME || isBroken(round.name)) return null;
+  return {
+    rationale: `${name} returned after ${Math.round(seconds)} s, must return within ${MAX_TIME} s`,
+    help: helpFor(call),
+  };
+}
+
+/** Judges whether the function is an ordinary one. */
+function judgeCoroutine(call: Call): DrillCause | null {
+  if (call.report!.type !== "coroutine") return null;
+  const { bytes, text } = wordsOf(call.file);
+  return {
+    rationale: `${nameOf(call)} returned a coroutine, must return ${
+      call.round.function === "do_key" ? bytes : text
+    }`,
+    help: "write `def` without `async`; call asynchronous code with `return asyncio.run(...)`",
+  };
+}
+
+/** Judges what was sent: a request of this method that the server could take. */
+function judgeRequest(call: Call, method: "KEY" | "PUT"): DrillCause | null {
+  const { report, events, address } = call;
+  const all = requests(call);
+  if (all.some((event) => event.method === method)) return null;
+  if (report?.raised) return judgeRaised(call, report.raised, "");
+  const remark = events.find((event) =>
+    event.type === "remark" && event.remark.severity === "error"
+  );
+  const fact = remark?.type === "remark" ? `: ${factOf(remark.remark)}` : "";
+  const sent = all.length > 0 ? ` but ${quote(all[0].request)}` : "";
+  return {
+    rationale: `${nameOf(call)} sent no ${method} request${sent}${fact}`,
+    help: remark?.type === "remark" ? helpOf(remark.remark) : `connect to ${address}, and send it`,
+  };
+}
+
+/** What to do about exceptions that have a usual cause. The first pattern that matches counts. */
+const EXCEPTION_HELP: [RegExp, string | ((address: string) => string)][] = [
+  [/^ConnectionRefused/, (address) => `connect to ${address}, where the drill listens`],
+  [/Connection refused/, (address) => `connect to ${address}, where the drill listens`],
+  [/'bytes' object has no attribute 'encode'/, "the key is bytes: use `key_val.decode()`"],
+  [/a bytes-like object is required/, "a socket sends bytes: use `request.encode()`"],
+  [
+    /can only concatenate str|can't concat str/,
+    "do not mix bytes and str: use `.decode()` or `.encode()`",
+  ],
+  [/^UnicodeDecodeError/, "decode once, when the whole body has been received"],
+  [
+    /Address already in use/,
+    "remove `sock.bind(...)`: a client needs no port of its own, and after a connection its port stays in use for a minute",
+  ],
+  [/EOF when reading a line/, "remove `input()`: nobody types an answer when a test runs"],
+  [/^SystemExit/, "remove `exit()`: return from the function"],
+  [
+    /^(NameError|SyntaxError|ImportError|ModuleNotFoundError|UnboundLocalError)/,
+    "correct this line first",
+  ],
+];
+
+/** Judges an exception; `must` is what the function must do instead. */
+function judgeRaised(call: Call, error: Exception, must: string): DrillCause {
+  const { type, message, file, line, source } = error;
+  const place = line === undefined
+    ? ""
+    : ` in line ${line}${file && file !== call.file ? ` of ${file}` : ""}`;
+  const [, usual] = EXCEPTION_HELP.find(([pattern]) => pattern.test(`${type}: ${message}`)) ?? [];
+  const help = typeof usual === "function" ? usual(call.address) : usual;
+  const detail = source ? `: ${cut(source, 60)}` : message ? `: ${cut(message, 60)}` : "";
+  return {
+    rationale: escapeControls(
+      `${nameOf(call)} raised ${type}${place}${must && `, ${must}`}${detail}`,
+    ),
+    help: help ?? helpFor(call),
+  };
+}
+
+/** What is to be done in this round, whatever went wrong. */
+function helpFor({ round, file, isProven }: Call): string {
+  const fault = faultOf(round);
+  const { none } = wordsOf(file);
+  if (round.function === "do_put" && isRefused(round.name)) {
+    return "return the body of the response, whatever its status is";
+  }
+  if (fault === undefined || !isProven && !FAULTS[fault].isBroken) return SERVE_HELP;
+  const { help } = FAULTS[fault];
+  return round.function === "do_key" && FAULTS[fault].isBroken
+    ? `${help}; if there is no key, return ${none}`
+    : help;
+}
+
+// ---- do_key
+
+function judgeKey(call: Call): DrillCause | null {
+  const { round, report, file, isProven } = call;
+  const { raised } = report!;
+  const { none } = wordsOf(file);
+  const name = nameOf(call);
+  const unsent = judgeRequest(call, "KEY");
+  if (unsent) return unsent;
+  const put = requests(call).find(({ request }) => isPut(request));
+  if (!isBroken(round.name)) {
+    const refused = judgeRefusal(call, "KEY");
+    if (refused) return refused;
+    const bytes = wordsOf(file).bytes;
+    return raised ? judgeRaised(call, raised, `must return ${bytes}`) : judgeValueOfKey(call);
+  }
+  if (put) {
+    const help = `send PUT only if there is a key: \`if key_val is not ${none}:\``;
+    return { rationale: `there was no key, but ${name} sent ${quote(put.request)}`, help };
+  }
+  if (raised) return judgeRaised(call, raised, `must return ${none}`);
+  if (report!.kind !== "none") {
+    return {
+      rationale: `${name} returned ${shown(report!)}, must return ${none}`,
+      help: report!.size === 0 || report!.kind === "other"
+        ? `if there is no key, \`return ${none}\``
+        : helpFor(call),
+    };
+  }
+  if (isProven) return null;
+  return {
+    rationale: `not counted: ${name} has returned no key in any round so far`,
+    help: "make the round `sound` pass first",
+  };
+}
+
+/** Judges what was returned where there is a key. */
+function judgeValueOfKey(call: Call): DrillCause | null {
+  const { report, round, output, file } = call;
+  const { type, kind, value = "", size } = report!;
+  const { bytes, toBytes } = wordsOf(file);
+  const name = nameOf(call);
+  const keys = requests(call).filter(({ method, status }) => method === "KEY" && status === 200)
+    .map(({ message }) => message);
+  const key = keys.at(-1) ?? "";
+  if (kind === "bytes" && value === key) return null;
+  const fail = (rationale: string, help: string) => ({ rationale: `${name} ${rationale}`, help });
+  if (kind === "none" && output.includes(key)) {
+    return fail(`printed the key and returned ${shown(report!)}`, "use `return` where it prints");
+  }
+  if (kind === "text" && value === key) {
+    return fail(`returned ${type}, must return ${bytes}`, toBytes);
+  }
+  if (kind === "none" || kind === "text" && value === "" || size === 0) {
+    return fail(`returned ${shown(report!)}, must return the key as ${bytes}`, helpFor(call));
+  }
+  if (kind !== "bytes") {
+    return fail(
+      `returned ${shown(report!)}, which is ${type}; must return ${bytes}`,
+      kind === "text" ? toBytes : "return the body of the response",
+    );
+  }
+  if (value.includes("HTTP/1.")) {
+    return fail(
+      "returned the headers too",
+      'use only the body: `response.partition(b"\\r\\n\\r\\n")[2]`',
+    );
+  }
+  if (value.trim() === key) {
+    return fail("returned white space around the key", "`return body.strip()`");
+  }
+  if (keys.includes(value)) {
+    return fail("returned an older key", "return the key of the last response");
+  }
+  if (key.startsWith(value)) {
+    return fail(`returned only the first ${size} of 128 digits`, helpFor(call));
+  }
+  if (hexOf(value) === key) {
+    return fail("returned 64 bytes, must return the 128 digits", "remove `bytes.fromhex()`");
+  }
+  if (value.toLowerCase() === key) {
+    return fail("changed the key to uppercase", "return the body as it was received");
+  }
+  const fault = faultOf(round);
+  return fail(
+    `returned ${shown(report!)} (${size} bytes), not the key`,
+    fault ? helpFor(call) : "return the body, and nothing else",
+  );
+}
+
+function hexOf(text: string): string {
+  return Array.from(text, (char) => char.charCodeAt(0).toString(16).padStart(2, "0")).join("");
+}
+
+// ---- do_put
+
+function judgePut(call: Call): DrillCause | null {
+  const { round, report } = call;
+  const { raised } = report!;
+  const unsent = judgeRequest(call, "PUT");
+  if (unsent) return unsent;
+  if (isCutOff(round.name)) return judgeHalf(call);
+  if (!isRefused(round.name)) {
+    const refused = judgeRefusal(call, "PUT");
+    if (refused) return refused;
+  }
+  if (raised) return judgeRaised(call, raised, "must return the message");
+  return judgeMessage(call);
+}
+
+/** Judges whether half a message was returned as a whole one. */
+function judgeHalf(call: Call): DrillCause | null {
+  const { round, report } = call;
+  if (round.name !== "truncate" || report!.raised || !report!.value) return null;
+  const half = halfOf(requests(call).at(-1)!);
+  if (half === "" || !report!.value.trimEnd().endsWith(half)) return null;
+  return {
+    rationale: `${nameOf(call)} returned ${shown(report!)}, half of the message`,
+    help: helpFor(call),
+  };
+}
+
+/** The part of the message that was sent before the connection was closed. */
+function halfOf({ bytes }: AnswerEvent): string {
+  const text = decodeLatin1(bytes);
+  return text.slice(text.indexOf("\r\n\r\n") + 4);
+}
+
+/** Judges what was returned where there is a message. */
+function judgeMessage(call: Call): DrillCause | null {
+  const { round, report, output, file } = call;
+  const { type, kind, value = "", size } = report!;
+  const { text, toText } = wordsOf(file);
+  const messages = requests(call).map(({ message }) => message);
+  const message = messages.at(-1) ?? "";
+  if (
+    kind === "text" && (value === message || round.name === "redirect" && messages.includes(value))
+  ) {
+    return null;
+  }
+  const name = nameOf(call);
+  const fail = (rationale: string, help: string) => ({ rationale: `${name} ${rationale}`, help });
+  if (kind === "bytes" && value.trim() === message) {
+    return fail(`returned ${type}, must return ${text}`, toText);
+  }
+  if (kind === "none" && message && output.includes(message)) {
+    return fail(
+      `printed the message and returned ${shown(report!)}`,
+      "use `return` where it prints",
+    );
+  }
+  if (value === `b'${message}'`) {
+    return fail("converted the bytes with str(), so the message is in b'...'", toText);
+  }
+  if (kind !== "text" && kind !== "bytes") {
+    return fail(`returned ${shown(report!)}, must return the message as ${text}`, helpFor(call));
+  }
+  if (/^HTTP\/1\.[^\r\n]*$/.test(value.trim())) {
+    return fail("returned only the status line", "return the body of the response");
+  }
+  if (value.includes("HTTP/1.")) {
+    return fail(
+      "returned the headers too",
+      'use only the body: `response.partition("\\r\\n\\r\\n")[2]`',
+    );
+  }
+  if (value.trim() === message) {
+    return fail("returned white space around the message", "`return body.strip()`");
+  }
+  if (size === 0) return fail(`returned ${shown(report!)}, must return the message`, helpFor(call));
+  if (message.startsWith(value)) {
+    return fail(`returned only the first ${size} of ${message.length} characters`, helpFor(call));
+  }
+  if (isUnread(call)) {
+    return fail(
+      `returned ${shown(report!)} and did not read the response`,
+      "call `recv()` after the request, and return the body of the response",
+    );
+  }
+  const fault = faultOf(round);
+  return fail(
+    `returned ${shown(report!)}, must return ${JSON.stringify(cut(message, 40))}`,
+    fault && !FAULTS[fault].isBroken
+      ? helpFor(call)
+      : "return the body of the response, and nothing else",
+  );
+}
+
+// ---- The wire
+
+/** The requests of the call that got a response, or nothing in its place. */
+function requests({ events }: Call): AnswerEvent[] {
+  return events.filter((event) => event.type === "answer")
+    .filter(({ status, request }) => status !== 100 && request.length > 0);
+}
+
+/** Whether the client closed its connection before it had read the last response. */
+function isUnread(call: Call): boolean {
+  const last = requests(call).at(-1)?.connection;
+  return call.events.some((event) =>
+    event.type === "remark" && event.connection === last &&
+    (event.remark.code === "gone" || event.remark.code === "reset")
+  );
+}
+
+function isAnswered(call: Call, bytes: Uint8Array): boolean {
+  return requests(call).some(({ request }) => request.length >= bytes.length);
+}
+
+/** Judges whether the server refused the last request of this method. */
+function judgeRefusal(call: Call, method: "KEY" | "PUT"): DrillCause | null {
+  const { error } = requests(call).findLast((event) => event.method === method)!;
+  if (!error) return null;
+  const isForeign = error.code === "key-of-another" || error.code === "no-key-issued";
+  if (isForeign && !call.isUserKnown) return null; // there was no KEY to learn the user from
+  return {
+    rationale: `the server refused the ${method} request: ${factOf(error)}`,
+    help: isForeign ? "send the same user id in KEY and PUT" : helpOf(error),
+  };
+}
+
+/** What a remark says after its fact. */
+export function helpOf(remark: Remark): string {
+  return remark.message.slice(factOf(remark).length).replace(/^[:;] /, "") || SERVE_HELP;
+}
+
+// ---- Words
+
+function wordsOf(file: string): Words {
+  return file.toLowerCase().endsWith(".py") ? PYTHON_WORDS : SCRIPT_WORDS;
+}
+
+function nameOf({ round, found }: Call): string {
+  return `${found.name ?? round.function}()`;
+}
+
+function shown({ shown = "" }: CallReport): string {
+  return cut(escapeControls(shown), 50);
+}
