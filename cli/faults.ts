@@ -67,6 +67,6 @@ export function formatFaults(isJson: boolean): string {
     faults.filter(([, { isBroken }]) => isBroken === isWanted)
       .map(([name, { description }]) => `  ${name.padEnd(11)} ${description}\n`).join("");
   return `delivered oddly: a good client is not disturbed\n${list(false)}` +
-    `broken: a good client gives no key, and sends no PUT\n${list(true)}` +
+    `broken: a good client gives up, and returns no key\n${list(true)}` +
     "NAME:KEY and NAME:PUT put the fault on one response only, as in reset:PUT\n";
 }

@@ -62,10 +62,7 @@ const USAGE: [args: string[], message: string][] = [
   [["--user", "--key"], 'Option --user needs a value (if it starts with "-", write --user=VALUE)'],
   [["--user", "-\n"], 'Option --user needs a value (if it starts with "-", write --user=VALUE)'],
   [["-t", "-5"], 'Option --timeout needs a value (if it starts with "-", write --timeout=VALUE)'],
-  [
-    ["-p", "--", "5000"],
-    'Option --port needs a value (if it starts with "-", write --port=VALUE)',
-  ],
+  [["-p", "--", "5000"], "Option --port needs a value"],
   [["--user="], "Option --user needs a value"],
   [["-u", ""], "Option --user needs a value"],
   [["--put"], "Option --put needs a value"],
@@ -147,8 +144,8 @@ const USAGE: [args: string[], message: string][] = [
   [["--host", "a:b"], `${HOST} "a:b"`],
   [["--host", ":5000"], `${HOST} ":5000"`],
 
-  [["--fault", "drip"], "Option --fault needs --serve"],
-  [["--fault", "drip", "--demo"], "Option --fault needs --serve"],
+  [["--fault", "drip"], "Option --fault needs --serve or --drill"],
+  [["--fault", "drip", "--demo"], "Option --fault needs --serve or --drill"],
   [["--serve", "--fault", "dirp"], 'Unknown fault "dirp", did you mean drip?'],
   [["--serve", "--fault", "DRIP"], 'Unknown fault "DRIP", did you mean drip?'],
   [["--serve", "--fault", "status404"], 'Unknown fault "status404", did you mean status-404?'],
@@ -156,6 +153,28 @@ const USAGE: [args: string[], message: string][] = [
   [["--serve", "--fault", "404"], `Unknown fault "404", ${NO_FAULT}`],
   [["--serve", "--fault", "xyz"], `Unknown fault "xyz", ${NO_FAULT}`],
   [["--serve", "--fault", "toString"], `Unknown fault "toString", ${NO_FAULT}`],
+  [["--drill", "--fault", "sond"], 'Unknown fault "sond", did you mean sound?'],
+  [["--drill", "--fault", "drip:KEY"], "--fault drip:KEY is not a round of this drill"],
+  [
+    ["--drill", "a.py", "--fault", "wrong-key:KEY"],
+    "--fault wrong-key:KEY is not a round of this drill",
+  ],
+  [["--serve", "--fault", "sound"], `Unknown fault "sound", ${NO_FAULT}`],
+
+  [["client.py"], 'Unexpected argument "client.py", did you mean --drill client.py?'],
+  [["--serve", "a b.TS"], 'Unexpected argument "a b.TS", did you mean --drill "a b.TS"?'],
+  [["--", "x"], 'Unexpected argument "x"'],
+  [["--serve", "--", "x"], 'Unexpected argument "x"'],
+  [["--drill", "--"], "--drill -- needs a command"],
+  [["--drill", "a.py", "--", "b"], "--drill judges a file or a command, not both"],
+  [
+    ["--drill", "python3", "a.py"],
+    "--drill judges one file; for a program, write --drill -- python3 a.py",
+  ],
+  [
+    ["--drill", "./client"],
+    "--drill judges .py, .ts, .js and .mjs files; for a program, write --drill -- ./client",
+  ],
   [["--serve", "--fault", "x".repeat(1000)], `Unknown fault "${"x".repeat(77)}...", ${NO_FAULT}`],
 ];
 
@@ -207,7 +226,7 @@ const CONTRADICTIONS: Record<string, string[]> = {
   "--offline": ["--json", "--verbose"],
   "--demo": ["--key", "--put", "--host", "--port", "--offline"],
   "--serve": ["--key", "--put", "--user", "--timeout", "--offline", "--demo", "--drill"],
-  "--drill": ["--key", "--put", "--user", "--timeout", "--offline", "--demo", "--fault"],
+  "--drill": ["--key", "--put", "--user", "--timeout", "--offline", "--demo"],
   "--fault list": ["--key", "--put", "--host", "--port", "--user", "--timeout", "--verbose"]
     .concat(["--offline", "--demo"]),
 };

@@ -49,7 +49,7 @@ Deno.test("main() returns 130 if its signal interrupts the conversation", async 
 });
 
 Deno.test("main() --serve and --drill end at once if they are interrupted before they start", async () => {
-  for (const [mode, last] of [["--serve", "nobody came"], ["--drill", "20 without a verdict"]]) {
+  for (const [mode, last] of [["--serve", "nobody came"], ["--drill", "25 without a verdict"]]) {
     const streams = { signal: AbortSignal.abort() };
     const { exit, stdout, stderr } = await run([mode, "--port", "0"], streams);
     assertEquals(exit, 130);

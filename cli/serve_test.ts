@@ -182,7 +182,7 @@ Deno.test("main() --serve --fault gives every response the fault, and logs it", 
   assertMatch(
     timeless(stderr),
     RegExp(`^key_client: listening on HOST, Ctrl-C ends it
-key_client: short-key: 200 and a key of 127 digits; a good client counts them
+key_client: short-key: status 200 and a key of 127 digits; a good client counts the digits
 TIME PEER  KEY /user/Ada/ HTTP/1\\.1  200 \\(short-key\\)
 TIME PEER  KEY /user/Ada HTTP/1\\.1  404 \\(short-key\\)
   error: the path does not end in a slash[^\n]*
