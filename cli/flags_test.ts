@@ -81,7 +81,7 @@ const USAGE: [args: string[], message: string][] = [
   [["--verbose", "true"], 'Unexpected argument "true"'],
   [["--key", "false"], 'Unexpected argument "false"'],
   [["Ada"], 'Unexpected argument "Ada"'],
-  [["Ada", "--prot"], 'Unexpected argument "Ada"'], // the first mistake
+  [["Ada", "--prot"], 'Unknown option "--prot", did you mean --port?'], // the first mistake of a flag
   [["--key", KEY], `Unexpected argument "${KEY.slice(0, 77)}..."`],
   [["x".repeat(1000)], `Unexpected argument "${"x".repeat(77)}..."`],
   [["serve"], 'Unexpected argument "serve", did you mean --serve?'],

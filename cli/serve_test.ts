@@ -211,7 +211,7 @@ Deno.test("main() --serve --fault NAME:KEY and NAME:PUT put the fault on one res
     await using server = await serving(["--fault", `chunked:${method}`]);
     assertEquals((await run(["-p", server.port])).exit, 0);
     const { stderr } = await server.stop();
-    assertStringIncludes(stderr, `\nkey_client: ${greeting} client puts the chunks together\n`);
+    assertStringIncludes(stderr, `\nkey_client: ${greeting} client joins the chunks\n`);
     for (const status of statuses) assertStringIncludes(stderr, status);
     assertEquals(stderr.split("(chunked)").length, 2);
   }
