@@ -19,9 +19,9 @@ const PRELUDE_TIME = 10_000; // ms for `do_key` before a round of `do_put`
 const CLOSING_TIME = 1_000; // ms for the connections of a process that has ended
 
 /** What came of a round, before it is a result. */
-type Played = Pick<DrillResult, "cause" | "returned" | "raised" | "output">;
+type Played = Pick<DrillResult, "cause" | "returned" | "raised" | "output" | "events">;
 
-const NOTHING = { cause: null, returned: null, raised: null };
+const NOTHING = { cause: null, returned: null, raised: null, events: [] };
 
 /** A drill of a module or a program. */
 export class CandidateDrill implements Drill {
@@ -29,6 +29,7 @@ export class CandidateDrill implements Drill {
   readonly finished: Promise<DrillResult[]>;
   #options: DrillOptions;
   #rounds: DrillRound[];
+  #idleTimeout: number;
   #server: KeyServer;
   #results: DrillResult[] = [];
   #events = new EventBuffer();
@@ -44,6 +45,7 @@ export class CandidateDrill implements Drill {
 
   constructor(options: DrillOptions, candidate: string | readonly string[]) {
     const { hostname, port, signal, delay, idleTimeout = 1_000 } = options;
+    this.#idleTimeout = idleTimeout;
     const isModule = typeof candidate === "string";
     this.#options = options;
     this.#rounds = roundsOf(isModule ? "module" : "command", options.rounds);
@@ -93,7 +95,7 @@ export class CandidateDrill implements Drill {
       const played = unfit ? { ...NOTHING, cause: unfit } : await play(round);
       if (this.#isStopped) break; // the process was killed: no verdict
       const passed = played.cause === null;
-      const result = { ...round, passed, ...played, events: this.#events.all };
+      const result = { ...round, passed, ...played };
       this.#results.push(result);
       notify(this.#options.onResult, result);
       await this.#prepare(undefined, this.#rounds[at + 1]);
@@ -122,12 +124,24 @@ export class CandidateDrill implements Drill {
     await this.#server.ready;
   }
 
-  /** Waits until all that the ended process has sent is known. */
-  async #closed(): Promise<void> {
+  /** Ends a process, waits until all that it has sent is known, and returns what happened. */
+  async #settle(process: { kill(): Promise<void> }, isHung: boolean): Promise<KeyServerEvent[]> {
+    const events = this.#events.all;
+    if (isHung) { // if its end came first, its port would stay in use for a minute
+      this.#server.fault = undefined;
+      await this.#closed(2 * this.#idleTimeout);
+    }
+    await process.kill();
+    await this.#closed(CLOSING_TIME);
+    return isHung ? events : this.#events.all;
+  }
+
+  /** Waits until all connections are closed. */
+  async #closed(time: number): Promise<void> {
     if (this.#open.size === 0) return;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#onClosed = resolve;
-    const timer = setTimeout(resolve, CLOSING_TIME);
+    const timer = setTimeout(resolve, time);
     await promise;
     clearTimeout(timer);
   }
@@ -211,19 +225,18 @@ export class CandidateDrill implements Drill {
     const argument = round.function === "do_put" ? key : undefined;
     const ended = await module.call(round.function!, argument, this.#patience);
     const seconds = (performance.now() - start) / 1000;
-    await module.kill();
-    await this.#closed();
-    if (!ended.report && ended.end === undefined) this.#hangs(round);
+    const isHung = !ended.report && ended.end === undefined;
+    if (isHung) this.#hangs(round);
+    const events = await this.#settle(module, isHung);
     const { output } = module;
     const isProven = this.#isProven(round);
-    const events = this.#events.all;
     const call = { ...about, ...ended, seconds, output, events, key, isUserKnown, isProven };
     const cause = judgeCall(call);
     const isValue = round.function === "do_key"
       ? hasValue(ended) || output.includes(this.#issued)
       : !cause;
     if (hasKey(round) && isValue) this.#proven.add(round.function);
-    return { cause, ...told(ended), output };
+    return { cause, ...told(ended), output, events };
   }
 
   #load(path: string, driver: Driver): ModuleProcess {
@@ -258,19 +271,17 @@ export class CandidateDrill implements Drill {
     if (this.#isStopped) process.kill();
     const status = await this.#end(process);
     const seconds = (performance.now() - begin) / 1000;
-    await process.kill();
-    await this.#closed();
     if (!status) this.#hangs(round);
+    const events = await this.#settle(process, !status);
     const isProven = this.#isProven(round);
     const { output } = process;
-    const events = this.#events.all;
     const run = { round, address: this.#address, status, seconds, output, events, isProven };
     const cause = judgeProgram(run);
     const isBack = events.some((event) =>
       event.type === "answer" && event.method === "PUT" && !event.error
     );
     if (isBack && hasKey(round)) this.#proven.add(null);
-    return { ...NOTHING, cause, output };
+    return { ...NOTHING, cause, output, events };
   }
 
   /** Waits for the end of a process; nothing if it does not come in time. */

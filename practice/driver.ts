@@ -133,7 +133,7 @@ def load():
     return module
 
 def find(module, *names):
-    public = getattr(module, "__all__", None) or [n for n in vars(module) if not n.startswith("_")]
+    public = getattr(module, "__all__", [n for n in vars(module) if not n.startswith("_")])
     for name in names:
         function = getattr(module, name, None)
         if name in public and callable(function):

@@ -245,13 +245,19 @@ function judgeKey(call: Call): DrillCause | null {
     const help = `send PUT only if there is a key: \`if key_val is not ${none}:\``;
     return { rationale: `there was no key, but ${name} sent ${quote(put.request)}`, help };
   }
-  if (raised) return judgeRaised(call, raised, `must return ${none}`);
+  if (raised) {
+    const cause = judgeRaised(call, raised, `must return ${none}`);
+    return {
+      ...cause,
+      help: `catch it in ${name}, and return ${none}: ${handlerOf(call, raised)}`,
+    };
+  }
   if (report!.kind !== "none") {
     return {
       rationale: `${name} returned ${shown(report!)}, must return ${none}`,
-      help: report!.size === 0 || report!.kind === "other"
-        ? `if there is no key, \`return ${none}\``
-        : helpFor(call),
+      help: report!.kind === "bytes" && report!.size !== 0
+        ? helpFor(call)
+        : `if there is no key, \`return ${none}\``,
     };
   }
   if (isProven) return null;
@@ -259,6 +265,13 @@ function judgeKey(call: Call): DrillCause | null {
     rationale: `not counted: ${name} has returned no key in any round so far`,
     help: "make the round `sound` pass first",
   };
+}
+
+/** The code that catches an exception. Python's OSError is all that sockets raise. */
+function handlerOf({ file }: Call, { type }: Exception): string {
+  if (wordsOf(file) === SCRIPT_WORDS) return "`catch { return null; }`";
+  const isOSError = /^(?:Connection|BrokenPipe|Timeout|OSError|timeout|gaierror)/.test(type);
+  return `\`except ${isOSError ? "OSError" : type}:\``;
 }
 
 /** Judges what was returned where there is a key. */
