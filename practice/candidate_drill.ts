@@ -190,11 +190,7 @@ export class CandidateDrill implements Drill {
     }
     if (failure) {
       await module.kill();
-      return {
-        cause: { rationale: failure, help: "make the import work" },
-        returned: null,
-        raised: null,
-      };
+      return { ...NOTHING, cause: { rationale: failure, help: "make each import work" } };
     }
     const { functions } = imported.report!;
     const found = functions![round.function!];

@@ -1,0 +1,1 @@
+exit("usage: client.py PORT")
