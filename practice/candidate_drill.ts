@@ -41,6 +41,7 @@ export class CandidateDrill implements Drill {
   #issued = ""; // the last key
   #unfit = new Map<DrillRound["function"], DrillCause>(); // functions that cannot be called
   #proven = new Set<DrillRound["function"]>(); // functions that have returned a key, or a message
+  #interpreter: string | undefined = undefined; // that runs the module
   #hasPrelude = true; // `do_key` can be called before `do_put`
 
   constructor(options: DrillOptions, candidate: string | readonly string[]) {
@@ -192,7 +193,8 @@ export class CandidateDrill implements Drill {
       await module.kill();
       return { ...NOTHING, cause: { rationale: failure, help: "make each import work" } };
     }
-    const { functions } = imported.report!;
+    const { functions, executable } = imported.report!;
+    if (executable && mayRun(executable)) this.#interpreter = executable;
     const found = functions![round.function!];
     const about = { round, file, found, address: this.#address };
     const unfit = judgeSignature(about);
@@ -236,7 +238,12 @@ export class CandidateDrill implements Drill {
   }
 
   #load(path: string, driver: Driver): ModuleProcess {
-    const module = new ModuleProcess(path, driver, this.#env);
+    const { args, command } = driver;
+    const module = new ModuleProcess(
+      path,
+      { args, command: this.#interpreter ?? command },
+      this.#env,
+    );
     this.#process = module;
     if (this.#isStopped) module.kill();
     return module;
@@ -288,6 +295,10 @@ export class CandidateDrill implements Drill {
     clearTimeout(timer);
     return status;
   }
+}
+
+function mayRun(command: string): boolean {
+  return Deno.permissions.querySync({ name: "run", command }).state === "granted";
 }
 
 /** Whether a function has returned something that can stand for a key. */

@@ -16,6 +16,8 @@ export interface ImportReport {
   raised?: Exception;
   /** For `do_key` and `do_put`, what was found. */
   functions?: Record<"do_key" | "do_put", FoundFunction>;
+  /** The interpreter itself: what is found in PATH may be a script that starts it, but slowly. */
+  executable?: string;
 }
 
 /** What a driver found in place of a function. */
@@ -165,7 +167,7 @@ def main():
     raised = attempt(imported).get("raised")
     if raised:
         return tell(problem="raised", raised=raised)
-    tell(functions={name: about for name, (_, about) in found.items()})
+    tell(functions={name: about for name, (_, about) in found.items()}, executable=sys.executable)
     while True:
         call = json.loads(lines.get())
         arguments = [call["key"].encode("latin-1")] if "key" in call else []

@@ -193,13 +193,20 @@ export const FAILURES: (() => void)[] = [
 ];
 
 /**
- * Returns a function that takes tests as `Deno.test()` does. They run all at once, as steps of one
- * test, because they wait most of the time.
+ * Returns a function that takes tests as `Deno.test()` does. They run `lanes` at a time, by default
+ * all at once, as steps of one test, because they wait most of the time.
  */
-export function concurrentTests(name: string): (name: string, fn: () => Promise<void>) => void {
+export function concurrentTests(
+  name: string,
+  lanes = Infinity,
+): (name: string, fn: () => Promise<void>) => void {
   const steps: Deno.TestStepDefinition[] = [];
   Deno.test(name, async (t) => {
-    await Promise.all(steps.map((step) => t.step(step)));
+    const rest = [...steps];
+    const runLane = async () => {
+      for (let step; (step = rest.shift()) !== undefined;) await t.step(step);
+    };
+    await Promise.all(Array.from({ length: Math.min(lanes, steps.length) }, runLane));
   });
   const isShared = { sanitizeOps: false, sanitizeResources: false, sanitizeExit: false };
   return (name, fn) => void steps.push({ name, fn, ...isShared });

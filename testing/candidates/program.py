@@ -18,7 +18,7 @@ if flaw == "forks":
     subprocess.Popen([sys.executable, *sys.argv[:2], "lives"])
     sys.exit()
 if flaw == "hangs":
-    subprocess.Popen(["sleep", "600"])
+    subprocess.Popen(["sleep", "601"])
     time.sleep(600)
 if flaw == "lives":
     time.sleep(600)
