@@ -231,7 +231,7 @@ export class CandidateDrill implements Drill {
     const call = { ...about, ...ended, seconds, output, events, key, isUserKnown, isProven };
     const cause = judgeCall(call);
     const isValue = round.function === "do_key"
-      ? hasValue(ended) || output.includes(this.#issued)
+      ? hasValue(ended) || this.#hasPrinted(output)
       : !cause;
     if (hasKey(round) && isValue) this.#proven.add(round.function);
     return { cause, ...told(ended), output, events };
@@ -253,6 +253,11 @@ export class CandidateDrill implements Drill {
   #canCall(found: FoundFunction, round: DrillRound): boolean {
     const isFit = judgeSignature({ round: { ...round, function: "do_key" }, found, file: "" });
     return isFit === null && !this.#unfit.has("do_key");
+  }
+
+  /** Whether a module has printed the key of this round. */
+  #hasPrinted(output: string): boolean {
+    return this.#issued !== "" && output.includes(this.#issued);
   }
 
   /** Issues a key to the user that the module has named, if it has named one. */
@@ -278,7 +283,17 @@ export class CandidateDrill implements Drill {
     const events = await this.#settle(process, !status);
     const isProven = this.#isProven(round);
     const { output } = process;
-    const run = { round, address: this.#address, status, seconds, output, events, isProven };
+    const { hasLeft } = process;
+    const run = {
+      round,
+      address: this.#address,
+      status,
+      hasLeft,
+      seconds,
+      output,
+      events,
+      isProven,
+    };
     const cause = judgeProgram(run);
     const isBack = events.some((event) =>
       event.type === "answer" && event.method === "PUT" && !event.error

@@ -23,6 +23,8 @@ export class CandidateProcess {
   readonly ended: Promise<Deno.CommandStatus>;
   /** What it has written, standard output and standard error as they came. */
   output = "";
+  /** Whether a process that it has started was still running after its end. */
+  hasLeft = false;
   #child: Deno.ChildProcess;
   #stdin: WritableStreamDefaultWriter<Uint8Array> | undefined;
 
@@ -78,6 +80,7 @@ export class CandidateProcess {
   async #end(streams: OutputReader[]): Promise<Deno.CommandStatus> {
     const status = await this.#child.status;
     const timer = setTimeout(() => {
+      this.hasLeft = true;
       this.#killGroup();
       for (const stream of streams) stream.cancel();
     }, GRACE_TIME);

@@ -27,6 +27,8 @@ export interface ProgramRun {
   readonly address: string;
   /** How it ended; nothing if it did not. */
   readonly status?: Deno.CommandStatus;
+  /** Whether a process that it has started was still running after its end. */
+  readonly hasLeft?: boolean;
   /** How long it took. */
   readonly seconds: number;
   /** What it printed. */
@@ -54,6 +56,15 @@ const CRASH_REGEXPS = [
 
 /** Judges a run; returns `null` if the program did what it must. */
 export function judgeProgram(run: ProgramRun): DrillCause | null {
+  const cause = judgeRun(run);
+  if (cause === null || !run.hasLeft) return cause;
+  return {
+    rationale: `${cause.rationale}; the program ended before a process that it had started`,
+    help: "wait in the program for the processes that it starts",
+  };
+}
+
+function judgeRun(run: ProgramRun): DrillCause | null {
   const { round } = run;
   const put = puts(run)[0];
   const crash = judgeEnd(run);
@@ -100,7 +111,7 @@ function judgeEnd(run: ProgramRun): DrillCause | null {
   if (signal) {
     const help = signal === "SIGPIPE"
       ? "ignore SIGPIPE, and check what `send()` returns"
-      : helpFor(run);
+      : "check what each call returns: after an error there is no data";
     return { rationale: `the program crashed with ${signal}`, help };
   }
   for (const pattern of CRASH_REGEXPS) {

@@ -70,6 +70,7 @@ const SCRIPT_WORDS: Words = {
   toText: "`return new TextDecoder().decode(body)`",
 };
 
+const MANY = 5; // requests in one call
 const MAX_TIME = 15; // seconds within which a whole response must be returned
 export const SERVE_HELP =
   "run `--serve` and your client beside it: its log shows what was received";
@@ -124,7 +125,7 @@ function judgeEnd(call: Call): DrillCause | null {
       help: "return from the function: remove calls that end the program",
     };
   }
-  const isSent = requests(call).length > 0;
+  const count = requests(call).length;
   const unfinished = events.findLast((event) =>
     event.type === "remark" && event.remark.severity === "error" && !isAnswered(call, event.bytes)
   );
@@ -132,7 +133,11 @@ function judgeEnd(call: Call): DrillCause | null {
   if (report === undefined) {
     const rationale = `${name} has not ended after ${Math.round(seconds)} s`;
     if (problem) return { rationale: `${rationale}: ${factOf(problem)}`, help: helpOf(problem) };
-    if (!isSent) return { rationale: `${rationale}, and sent no request`, help: SERVE_HELP };
+    if (count === 0) return { rationale: `${rationale}, and sent no request`, help: SERVE_HELP };
+    if (count > MANY) {
+      const help = "send the request once: if there is no whole response, return";
+      return { rationale: `${rationale}, and sent ${count} requests`, help };
+    }
     return { rationale, help: helpFor(call) };
   }
   if (seconds <= MAX_TIME || isBroken(round.name)) return null;
@@ -194,20 +199,25 @@ const EXCEPTION_HELP: [RegExp, string | ((address: string) => string)][] = [
   ],
 ];
 
-/** Judges an exception; `must` is what the function must do instead. */
-function judgeRaised(call: Call, error: Exception, must: string): DrillCause {
+/** Judges an exception; `must` is what the function must do instead, `help` helps in most cases. */
+function judgeRaised(
+  call: Call,
+  error: Exception,
+  must: string,
+  help = helpFor(call),
+): DrillCause {
   const { type, message, file, line, source } = error;
   const place = line === undefined
     ? ""
     : ` in line ${line}${file && file !== call.file ? ` of ${file}` : ""}`;
   const [, usual] = EXCEPTION_HELP.find(([pattern]) => pattern.test(`${type}: ${message}`)) ?? [];
-  const help = typeof usual === "function" ? usual(call.address) : usual;
+  const known = typeof usual === "function" ? usual(call.address) : usual;
   const detail = source ? `: ${cut(source, 60)}` : message ? `: ${cut(message, 60)}` : "";
   return {
     rationale: escapeControls(
       `${nameOf(call)} raised ${type}${place}${must && `, ${must}`}${detail}`,
     ),
-    help: help ?? helpFor(call),
+    help: known ?? help,
   };
 }
 
@@ -246,11 +256,8 @@ function judgeKey(call: Call): DrillCause | null {
     return { rationale: `there was no key, but ${name} sent ${quote(put.request)}`, help };
   }
   if (raised) {
-    const cause = judgeRaised(call, raised, `must return ${none}`);
-    return {
-      ...cause,
-      help: `catch it in ${name}, and return ${none}: ${handlerOf(call, raised)}`,
-    };
+    const help = `catch it in ${name}, and return ${none}: ${handlerOf(call, raised)}`;
+    return judgeRaised(call, raised, `must return ${none}`, help);
   }
   if (report!.kind !== "none") {
     return {
@@ -393,7 +400,8 @@ function judgeMessage(call: Call): DrillCause | null {
     return fail("converted the bytes with str(), so the message is in b'...'", toText);
   }
   if (kind !== "text" && kind !== "bytes") {
-    return fail(`returned ${shown(report!)}, must return the message as ${text}`, helpFor(call));
+    const help = kind === "none" ? helpFor(call) : toText;
+    return fail(`returned ${shown(report!)}, must return the message as ${text}`, help);
   }
   if (/^HTTP\/1\.[^\r\n]*$/.test(value.trim())) {
     return fail("returned only the status line", "return the body of the response");
