@@ -1,7 +1,8 @@
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { FAULTS } from "../practice/server.ts";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { roundsOf } from "../practice/rounds.ts";
 import { main } from "../main.ts";
 import { checkRequest } from "../practice/check.ts";
+import rules from "../docs/drill.md" with { type: "text" };
 import readme from "../README.md" with { type: "text" };
 
 /** What main() prints, on both streams, until it ends or until it is told to. */
@@ -50,15 +51,29 @@ Deno.test("README.md shows the list of faults", async () => {
 
 Deno.test("README.md shows the lines of a drill as they are", () => {
   const shown = block("key_client: drill on");
+  const rounds = roundsOf("module");
+  const known = rounds.map((round) =>
+    `${round.function} ${round.name.padEnd(11)} ${round.description}`
+  );
   const lines = shown.match(/^[✔✘] .*/gm)!;
-  const known = Object.entries(FAULTS).flatMap(([name, { description, good }]) => [
-    `${name.padEnd(11)} ${description}`,
-    `${name.padEnd(11)} ${good}`,
-  ]);
   for (const line of lines) assert(known.includes(line.slice(2)), line);
-  assertEquals(lines.length, 9);
-  const cure = `cure: ${FAULTS["chunked"].help}`;
-  assertStringIncludes(shown.replace(/\n {4}/g, " ").replaceAll(/ +/g, " "), cure);
+  assertEquals(lines.length, 4);
+  for (const { name } of rounds) {
+    assertMatch(shown, RegExp(`(?:^|  )${name} +[✔✘ ]`, "m"));
+  }
+  const counts = [" 41 rounds ", "do_key: 16 of 21 passed", "do_put: 20 of 20 passed"];
+  for (const words of counts) assertStringIncludes(shown, words);
+  assertEquals(shown.match(/✘/g)!.length, 6); // one in a line, five in the table
+});
+
+Deno.test("docs/drill.md and README.md have the right numbers of rounds", () => {
+  for (const [kind, words] of [["module", "client.py"], ["command", "-- ./client"]] as const) {
+    assertMatch(rules, RegExp(`--drill ${words}.*\\| ${roundsOf(kind).length} +\\|`));
+  }
+  assertMatch(rules, RegExp(`--drill\`.*\\| ${roundsOf("wire").length} +\\|`));
+  assertStringIncludes(readme, `${roundsOf("module").length} rounds`);
+  assertStringIncludes(readme, `${roundsOf("command").length} rounds`);
+  assertStringIncludes(readme, `your client ${roundsOf("wire").length} times`);
 });
 
 /** What the table of symptoms quotes, and a request of which it is said. */
