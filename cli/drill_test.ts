@@ -8,7 +8,16 @@ import {
 import { doKey, doPut } from "../key_client.ts";
 import { type DrillRound, roundsOf } from "../practice/rounds.ts";
 import { FAULTS } from "../practice/server.ts";
-import { capture, CLOSED, drilling, failing, FULL, runMode, timeless } from "../testing/command.ts";
+import {
+  capture,
+  CLOSED,
+  drilling,
+  failing,
+  FULL,
+  run,
+  runMode,
+  timeless,
+} from "../testing/command.ts";
 import { delay } from "../testing/bytes.ts";
 import { OutputError } from "./output.ts";
 
@@ -208,4 +217,137 @@ Deno.test("main() --drill --json prints one object for a round whose PUT comes l
   const [first, counts] = stdout.trimEnd().split("\n").map((line) => JSON.parse(line));
   assertEquals([first.name, first.passed, first.cause], ["chunked", true, null]);
   assertEquals(counts, { passed: 1, failed: 0, missing: 5 });
+});
+
+// ---- Candidates
+
+const FOLDER = `${import.meta.dirname}/../testing/candidates`;
+const DENO = Deno.execPath();
+const isAllowed = Deno.permissions.querySync({ name: "run", command: DENO }).state === "granted";
+const candidate = (name: string, fn: () => Promise<void>) =>
+  Deno.test({ name, fn, ignore: !isAllowed });
+
+candidate("main() --drill FILE prints a table and a score for each function", async () => {
+  const settings = { rounds: ["sound", "status-404", "wrong-key"] };
+  const { exit, stdout, stderr } = await run(["--drill", `${FOLDER}/flawed.ts`, "-p0"], {
+    settings,
+  });
+  assertEquals(exit, 1);
+  assertMatch(
+    timeless(stderr),
+    /^key_client: drill on HOST: 5 rounds with .*flawed\.ts, Ctrl-C ends it\n$/,
+  );
+  assertEquals(
+    stdout.replace(FOLDER, ""),
+    `✔ do_key sound       nothing is wrong
+✘ do_put sound       nothing is wrong
+    error: flawed.ts has no function doPut; class Client has a method of this
+           name
+    help: write \`export function doPut(key_val)\`
+✘ do_key status-404  status 404 and a message
+    error: doKey() returned undefined, must return null
+    help: if there is no key, \`return null\`
+✘ do_put status-404  status 404 and a message
+    error: flawed.ts has no function doPut; class Client has a method of this
+           name
+    help: write \`export function doPut(key_val)\`
+✘ do_put wrong-key   the key is wrong, so the server refuses it
+    error: as above
+    help: as above
+
+            do_key  do_put
+sound       ✔       ✘
+status-404  ✘       ✘
+wrong-key           ✘
+
+do_key: 1 of 2 passed
+do_put: 0 of 3 passed
+to try one round again: --drill /flawed.ts --fault sound
+`,
+  );
+});
+
+candidate("main() --drill FILE --fault NAME runs the rounds with this name", async () => {
+  const file = `${FOLDER}/right.mjs`;
+  const { exit, stdout } = await run(["--drill", file, "-p0", "--fault", "reset:PUT"]);
+  assertEquals(exit, 0);
+  assertEquals(
+    stdout,
+    "✔ do_put reset       the connection is reset instead of a response\ndo_put: 1 of 1 passed\n",
+  );
+});
+
+candidate("main() --drill FILE says on a terminal how far it is", async () => {
+  const settings = { rounds: ["sound:KEY", "split:KEY"] };
+  const { stdout } = await run(["--drill", `${FOLDER}/right.mjs`, "-p0"], {
+    settings,
+    terminal: true,
+  });
+  assertStringIncludes(stdout, "\r\x1b[K… 1 of 2  do_key sound       nothing is wrong\r\x1b[K");
+  assertStringIncludes(stdout, "\r\x1b[K… 2 of 2  do_key split");
+});
+
+candidate(
+  "main() --drill FILE --json prints what was returned, and -v what was printed",
+  async () => {
+    const settings = { rounds: ["sound:KEY", "wrong-key"] };
+    const args = ["--drill", `${FOLDER}/right.mjs`, "-p0", "--json", "-v"];
+    const { exit, stdout, stderr } = await run(args, { settings });
+    assertEquals(exit, 0);
+    const [key, put, counts] = stdout.trimEnd().split("\n").map((line) => JSON.parse(line));
+    assertEquals([key.function, key.name, key.passed, key.raised, key.cause], [
+      ...["do_key", "sound", true, null, null],
+    ]);
+    assertMatch(key.returned, /^"[\da-f]{97,}/);
+    assertEquals(key.description, "nothing is wrong: do_key() must return the key");
+    assertMatch(put.returned, /^"the key is wrong: /);
+    assertEquals(counts, { passed: 2, failed: 0, missing: 0 });
+    assertStringIncludes(stderr, "\n   | do_key() prints\n");
+  },
+);
+
+candidate("main() --drill FILE has exit status 2 if there is nothing to judge", async () => {
+  for (const json of [[], ["--json"]]) {
+    const args = ["--drill", `${FOLDER}/nowhere.ts`, "-p0", ...json];
+    const { exit, stdout, stderr } = await run(args);
+    assertEquals(exit, 2);
+    const message = "Cannot import nowhere.ts: no such file";
+    assertEquals(stderr.trimEnd().split("\n").slice(1), [`key_client: ${message}`]);
+    assertEquals(stdout, json.length ? `${JSON.stringify({ event: "error", message })}\n` : "");
+  }
+});
+
+candidate("main() --drill -- COMMAND runs a program, and an interrupt ends it", async () => {
+  const program = "console.log(Deno.args.join()); setInterval(() => {}, 1000)";
+  const args = ["--drill", "--", DENO, "eval", program, "{host}:{port}"];
+  const abort = new AbortController();
+  const { exit, stdout } = await run(["-p0", ...args], {
+    signal: abort.signal,
+    settings: {},
+    onStderr: (text) => text.includes("31 rounds with") && setTimeout(() => abort.abort(), 300),
+  });
+  assertEquals([exit, stdout], [130, "0 of 31 passed, 31 without a verdict\n"]);
+});
+
+candidate("main() --drill -- COMMAND lists what has failed by name and method", async () => {
+  const settings = { rounds: ["sound", "empty:PUT"] };
+  const args = ["-p0", "--drill", "--", DENO, "eval", "console.log(1)"];
+  const { exit, stdout } = await run(args, { settings });
+  assertEquals(exit, 1);
+  assertMatch(
+    stdout,
+    /^✘ sound {10}nothing is wrong\n {4}error: the program sent no KEY request\n {4}help: connect to 127/,
+  );
+  assertStringIncludes(stdout, "\n✘ empty:PUT      the connection closes without a byte\n");
+  assertMatch(stdout, /\n0 of 2 passed\nto try one round again: --drill -- .* --fault sound\n$/);
+});
+
+Deno.test("main() --drill FILE needs --allow-run", { ignore: isAllowed }, async () => {
+  const { exit, stdout, stderr } = await run(["--drill", "client.py", "-p0"]);
+  assertEquals([exit, stdout], [2, ""]);
+  const [, ...rest] = stderr.trimEnd().split("\n");
+  assertEquals(
+    rest.join(" ").replace(/ +/g, " "),
+    "key_client: Cannot run python3: start the drill with --allow-run, as in `deno run --allow-net --allow-run main.ts --drill ...`",
+  );
 });
