@@ -43,15 +43,18 @@ const MAX_TIME = 15_000; // ms from KEY to PUT
 
 /** The words with which an uncaught error ends a program, in the languages that say so. */
 const CRASH_REGEXPS = [
+  /^ {2}File "[^\n]*", line \d+\n(?: {4}[^\n]*\n)*(?<error>\w+Error: [^\n]*)/m, // Python, before it runs
   /^Traceback \(most recent call last\):[^]*?^(?<error>\w[^\n]*)/m, // Python
   /^Exception in thread "[^"]*" (?<error>[^\n]*)/m, // Java
   /^(?<error>panic: [^\n]*)/m, // Go
-  /^thread '[^\n]*' (?:\(\d+\) )?(?<error>panicked at [^\n]*)/m, // Rust
+  /^thread '[^\n]*' (?:\(\d+\) )?(?<error>panicked at (?:[^\n]*:\n[^\n]+|[^\n]*))/m, // Rust
+  // deno-lint-ignore no-control-regex
   /^(?:\x1b\[[\d;]*m)*error(?:\x1b\[[\d;]*m)*: (?<error>Uncaught [^\n]*)/m, // Deno
-  /^(?<error>\w*Error\b[^\n]*)[^]*?^ {4}at [^]*?^Node\.js v/m, // Node.js
+  /^(?<error>\w*Error\b[^\n]*)[^]{0,2000}?^ {4}at [^]{0,5000}?^Node\.js v/m, // Node.js
   /^(?<error>Unhandled exception\.? [^\n]*)/m, // .NET
-  /^PHP (?<error>Fatal error: [^\n]*)/m,
-  /^[^\n]*\.rb:\d+:in [`'][^\n]*: (?<error>[^\n]*\([\w:]+\))/m, // Ruby
+  /^(?:PHP )?(?<error>(?:Fatal|Parse) error: [^\n]*)/m, // PHP
+  /^[^\n]*\.rb:\d+:in [`'][^\n]*?': (?<error>[^\n]*\([\w:]+\))/m, // Ruby
+  /^terminate called [^\n]*\n\s*what\(\): +(?<error>[^\n]*)/m, // C++
 ];
 
 /** Judges a run; returns `null` if the program did what it must. */
@@ -69,7 +72,9 @@ function judgeRun(run: ProgramRun): DrillCause | null {
   const put = puts(run)[0];
   const crash = judgeEnd(run);
   const isHung = run.status === undefined;
-  if (isHung && requests(run).length === 0) return crash;
+  if (crash && requests(run).length === 0) {
+    return isHung ? crash : { ...crash, help: startHelp(run, crash) };
+  }
   if (!hasKey(round)) {
     if (put) {
       return {
@@ -81,8 +86,19 @@ function judgeRun(run: ProgramRun): DrillCause | null {
   }
   const sent = judgeKeyRequest(run) ?? judgePutRequest(run);
   if (isHung && put) return crash;
-  if (crash && !put) return { ...crash, help: sent?.help ?? crash.help };
+  if (crash && !put) {
+    const isAnyRefused = requests(run).some(({ error }) => error);
+    return isAnyRefused && !isHung ? sent : { ...crash, help: sent!.help };
+  }
   return sent ?? crash ?? judgeOutput(run);
+}
+
+/** What to do about a crash before the first request. */
+function startHelp({ address }: ProgramRun, { rationale, help }: DrillCause): string {
+  if (rationale.startsWith("the program crashed with SIG")) return help;
+  return /refused/i.test(rationale)
+    ? `connect to ${address}, where the drill listens`
+    : "correct this error first";
 }
 
 const NO_PUT = "; if there is no key, send no PUT";
@@ -107,24 +123,28 @@ function judgeEnd(run: ProgramRun): DrillCause | null {
       ? { rationale, help: helpFor(run) }
       : { rationale: `${rationale}, and sent no request`, help: `connect to ${address}` };
   }
-  const { signal, code } = status;
-  if (signal) {
-    const help = signal === "SIGPIPE"
-      ? "ignore SIGPIPE, and check what `send()` returns"
-      : "check what each call returns: after an error there is no data";
-    return { rationale: `the program crashed with ${signal}`, help };
-  }
-  for (const pattern of CRASH_REGEXPS) {
-    const error = pattern.exec(output)?.groups!.error;
+  const signal = status.signal ?? SHELL_SIGNALS[status.code];
+  for (const pattern of status.success ? [] : CRASH_REGEXPS) { // else the program has caught it
+    const error = pattern.exec(output)?.groups?.error;
     if (error === undefined) continue;
-    return {
-      rationale: `the program crashed: ${cut(escapeControls(error), 100)}`,
-      help: helpFor(run),
-    };
+    const about = escapeControls(error.replace(/\s+/g, " "));
+    return { rationale: `the program crashed: ${cut(about, 100)}`, help: helpFor(run) };
   }
-  const fatal = { 132: "SIGILL", 134: "SIGABRT", 136: "SIGFPE", 139: "SIGSEGV" }[code]; // of a shell
-  return fatal ? { rationale: `the program crashed with ${fatal}`, help: helpFor(run) } : null;
+  if (!signal) return null;
+  const help = signal === "SIGPIPE"
+    ? "ignore SIGPIPE, and check what `send()` returns"
+    : "check what each call returns: after an error there is no data";
+  return { rationale: `the program crashed with ${signal}`, help };
 }
+
+/** The signals that a shell tells by its exit status. */
+const SHELL_SIGNALS: Record<number, Deno.Signal> = {
+  132: "SIGILL",
+  134: "SIGABRT",
+  136: "SIGFPE",
+  139: "SIGSEGV",
+  141: "SIGPIPE",
+};
 
 function judgeKeyRequest(run: ProgramRun): DrillCause | null {
   const key = requests(run).find(({ method }) => method === "KEY");
@@ -132,9 +152,9 @@ function judgeKeyRequest(run: ProgramRun): DrillCause | null {
     const [first] = requests(run);
     const remark = unfinished(run) ?? first?.error;
     return {
-      rationale: `the program sent no KEY request${first ? ` but ${quote(first.request)}` : ""}${
-        remark ? `: ${factOf(remark)}` : ""
-      }`,
+      rationale: `the program sent no KEY request${
+        first ? ` but ${quote(first.request)}` : remark ? "" : exitOf(run)
+      }${remark ? `: ${factOf(remark)}` : ""}`,
       help: remark ? helpOf(remark) : `connect to ${run.address}, and send KEY first`,
     };
   }
@@ -143,6 +163,14 @@ function judgeKeyRequest(run: ProgramRun): DrillCause | null {
     rationale: `the server refused the KEY request: ${factOf(key.error)}`,
     help: helpOf(key.error),
   };
+}
+
+/** How a program has ended that has sent nothing, and what it has printed last. */
+function exitOf({ status, output }: ProgramRun): string {
+  if (status!.success) return "";
+  const last = output.trimEnd().split("\n").at(-1)!;
+  const about = last && `: ${cut(escapeControls(last), 100)}`;
+  return ` and ended with exit status ${status!.code}${about}`;
 }
 
 /** Judges the PUT of a round that has a key. */
@@ -167,7 +195,10 @@ function judgePutRequest(run: ProgramRun): DrillCause | null {
   }
   if (put.time - key.time <= MAX_TIME) return null;
   const seconds = Math.round((put.time - key.time) / 1000);
-  return { rationale: `the program sent PUT ${seconds} s after KEY, must be within 15 s`, help };
+  return {
+    rationale: `the program sent PUT ${seconds} s after KEY, must send it within 15 s`,
+    help,
+  };
 }
 
 /** Judges whether the message has been read and printed. */
@@ -180,7 +211,7 @@ function judgeOutput(run: ProgramRun): DrillCause | null {
   if (isUnread(events, put.connection)) {
     return {
       rationale: "the program closed its connection before it had read the response to PUT",
-      help: "read the response to PUT to its end, as the response to KEY",
+      help: "read the whole response to PUT, then close the connection",
     };
   }
   const help = isRefused(round.name)

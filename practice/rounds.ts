@@ -136,12 +136,12 @@ function describe(name: RoundName): string {
 function demand(kind: CandidateKind, fn: DrillRound["function"], name: RoundName): string {
   if (kind !== "module") {
     if (fn === null) return "the client must send the key back";
-    if (fn === "do_key") return "the client must send no PUT, and give up";
+    if (fn === "do_key") return "the client must not send PUT, and must give up";
     return isRefused(name) ? "the client must print the message" : "the client must give up";
   }
   if (fn === "do_key") return `do_key() must return ${isBroken(name) ? "None" : "the key"}`;
   const mayRaise = isBroken(name) && !isRefused(name);
   return mayRaise
-    ? "do_put() must end, without half a message"
+    ? "do_put() must end, and must not return half of the message"
     : "do_put() must return the message";
 }

@@ -49,25 +49,58 @@ export interface Call {
 /** How the language of a module calls things. */
 interface Words {
   none: string;
+  ifKey: string;
   bytes: string;
   text: string;
+  /** How to return bytes where text was returned, or another object with the bytes. */
   toBytes: string;
+  copy: string;
   toText: string;
+  /** How to read the response, and how to get its body, from bytes or text. */
+  read: string;
+  bodyOfBytes: string;
+  bodyOfText: string;
+  textOfBytes: string;
+  /** How to remove white space around bytes or text. */
+  trimBytes: string;
+  trimText: string;
+  append: string;
+  fromHex: string;
 }
 
 const PYTHON_WORDS: Words = {
   none: "None",
+  ifKey: "`if key_val is not None:`",
   bytes: "bytes",
   text: "str",
   toBytes: "return the body as it was received, without `.decode()`",
+  copy: "`return bytes(body)`",
   toText: "`return body.decode()`",
+  read: "call `recv()` after the request",
+  bodyOfBytes: 'use only the body: `response.partition(b"\\r\\n\\r\\n")[2]`',
+  bodyOfText: 'use only the body: `response.partition("\\r\\n\\r\\n")[2]`',
+  textOfBytes: 'use only the body: `response.decode().partition("\\r\\n\\r\\n")[2]`',
+  trimBytes: "`return body.strip()`",
+  trimText: "`return body.strip()`",
+  append: "add each part to what has been received: `response += data`",
+  fromHex: "remove `bytes.fromhex()`",
 };
 const SCRIPT_WORDS: Words = {
   none: "null",
+  ifKey: "`if (key !== null)`",
   bytes: "Uint8Array",
   text: "string",
   toBytes: "`return new TextEncoder().encode(key)`",
+  copy: "`return new Uint8Array(body)`",
   toText: "`return new TextDecoder().decode(body)`",
+  read: "read from the connection after the request",
+  bodyOfBytes: "use only the body: the bytes after `\\r\\n\\r\\n`",
+  bodyOfText: 'use only the body: `response.split("\\r\\n\\r\\n")[1]`',
+  textOfBytes: 'use only the body: `new TextDecoder().decode(response).split("\\r\\n\\r\\n")[1]`',
+  trimBytes: "return only the 128 digits",
+  trimText: "`return body.trim()`",
+  append: "add each part to what has been received",
+  fromHex: "remove `Uint8Array.fromHex()`",
 };
 
 const MANY = 5; // requests in one call
@@ -78,7 +111,7 @@ export const SERVE_HELP =
 /** Judges a call; returns `null` if the function did what it must. */
 export function judgeCall(call: Call): DrillCause | null {
   return judgeSignature(call) ?? judgeEnd(call) ?? judgeCoroutine(call) ??
-    (call.round.function === "do_key" ? judgeKey(call) : judgePut(call));
+    (call.round.function === "do_key" ? judgeKey(call) : judgePut(call)) ?? judgeTime(call);
 }
 
 // ---- Both functions
@@ -111,7 +144,9 @@ export function judgeSignature(
     rationale: `${found.name}() takes ${has} parameter${has === 1 ? "" : "s"}, must take ${
       count === 0 ? "none" : "1"
     }`,
-    help: `write \`def ${wanted}:\`; give other parameters a default value`,
+    help: `write \`def ${wanted}:\`${
+      required > count ? "; give other parameters a default value" : ""
+    }`,
   };
 }
 
@@ -119,6 +154,7 @@ export function judgeSignature(
 function judgeEnd(call: Call): DrillCause | null {
   const { round, report, end, seconds, events } = call;
   const name = nameOf(call);
+  if (report) return null;
   if (end !== undefined) {
     return {
       rationale: `${name} ended the process (${end})`,
@@ -129,20 +165,30 @@ function judgeEnd(call: Call): DrillCause | null {
   const unfinished = events.findLast((event) =>
     event.type === "remark" && event.remark.severity === "error" && !isAnswered(call, event.bytes)
   );
-  const problem = unfinished?.type === "remark" ? unfinished.remark : undefined;
-  if (report === undefined) {
-    const rationale = `${name} has not ended after ${Math.round(seconds)} s`;
-    if (problem) return { rationale: `${rationale}: ${factOf(problem)}`, help: helpOf(problem) };
-    if (count === 0) return { rationale: `${rationale}, and sent no request`, help: SERVE_HELP };
-    if (count > MANY) {
-      const help = "send the request once: if there is no whole response, return";
-      return { rationale: `${rationale}, and sent ${count} requests`, help };
-    }
-    return { rationale, help: helpFor(call) };
+  const refusal = requests(call).find(({ error }) => error)?.error;
+  const problem = unfinished?.type === "remark"
+    ? unfinished.remark
+    : round.function === "do_key"
+    ? refusal
+    : undefined;
+  const rationale = `${name} has not ended after ${Math.round(seconds)} s`;
+  if (problem) return { rationale: `${rationale}: ${factOf(problem)}`, help: helpOf(problem) };
+  if (count === 0) return { rationale: `${rationale}, and sent no request`, help: SERVE_HELP };
+  if (count > MANY) {
+    const help = "send the request once: if there is no whole response, return";
+    return { rationale: `${rationale}, and sent ${count} requests`, help };
   }
+  return { rationale, help: helpFor(call) };
+}
+
+/** Judges how long it took to return what it must. */
+function judgeTime(call: Call): DrillCause | null {
+  const { round, seconds } = call;
   if (seconds <= MAX_TIME || isBroken(round.name)) return null;
   return {
-    rationale: `${name} returned after ${Math.round(seconds)} s, must return within ${MAX_TIME} s`,
+    rationale: `${nameOf(call)} returned after ${
+      Math.round(seconds)
+    } s, must return within ${MAX_TIME} s`,
     help: helpFor(call),
   };
 }
@@ -164,7 +210,8 @@ function judgeRequest(call: Call, method: "KEY" | "PUT"): DrillCause | null {
   const { report, events, address } = call;
   const all = requests(call);
   if (all.some((event) => event.method === method)) return null;
-  if (report?.raised) return judgeRaised(call, report.raised, "");
+  const isAnyRefused = all.some(({ error }) => error);
+  if (report?.raised && !isAnyRefused) return judgeRaised(call, report.raised, "");
   const remark = events.find((event) =>
     event.type === "remark" && event.remark.severity === "error"
   );
@@ -176,25 +223,42 @@ function judgeRequest(call: Call, method: "KEY" | "PUT"): DrillCause | null {
   };
 }
 
+const MIXED_HELP = "do not mix bytes and str: use `.decode()` or `.encode()`";
+
 /** What to do about exceptions that have a usual cause. The first pattern that matches counts. */
-const EXCEPTION_HELP: [RegExp, string | ((address: string) => string)][] = [
-  [/^ConnectionRefused/, (address) => `connect to ${address}, where the drill listens`],
-  [/Connection refused/, (address) => `connect to ${address}, where the drill listens`],
-  [/'bytes' object has no attribute 'encode'/, "the key is bytes: use `key_val.decode()`"],
-  [/a bytes-like object is required/, "a socket sends bytes: use `request.encode()`"],
+const EXCEPTION_HELP: [RegExp, string | ((call: Call, error: Exception) => string)][] = [
   [
-    /can only concatenate str|can't concat str/,
-    "do not mix bytes and str: use `.decode()` or `.encode()`",
+    /^ConnectionRefused|Connection refused|ECONNREFUSED/,
+    ({ address }) => `connect to ${address}, where the drill listens`,
+  ],
+  [
+    /'bytes' object has no attribute 'encode'/,
+    ({ round }) =>
+      round.function === "do_put"
+        ? "the key is bytes: use `key_val.decode()`"
+        : "remove `.encode()`: this is bytes already",
+  ],
+  [/'str' object has no attribute 'decode'/, "remove `.decode()`: this is a str already"],
+  [
+    /a bytes-like object is required/,
+    (_, { source }) =>
+      source && !/send|write/.test(source)
+        ? MIXED_HELP
+        : "a socket sends bytes: use `request.encode()`",
+  ],
+  [
+    /can only concatenate str|can't concat str|bytes-like object|(?:must be|expected) (?:str|bytes)\b/,
+    MIXED_HELP,
   ],
   [/^UnicodeDecodeError/, "decode once, when the whole body has been received"],
   [
     /Address already in use/,
-    "remove `sock.bind(...)`: a client needs no port of its own, and after a connection its port stays in use for a minute",
+    "remove `sock.bind(...)`: a client does not need a port of its own, and its port stays in use for a minute",
   ],
   [/EOF when reading a line/, "remove `input()`: nobody types an answer when a test runs"],
   [/^SystemExit/, "remove `exit()`: return from the function"],
   [
-    /^(NameError|SyntaxError|ImportError|ModuleNotFoundError|UnboundLocalError)/,
+    /^(NameError|ReferenceError|SyntaxError|ImportError|ModuleNotFoundError|UnboundLocalError)/,
     "correct this line first",
   ],
 ];
@@ -210,12 +274,14 @@ function judgeRaised(
   const place = line === undefined
     ? ""
     : ` in line ${line}${file && file !== call.file ? ` of ${file}` : ""}`;
-  const [, usual] = EXCEPTION_HELP.find(([pattern]) => pattern.test(`${type}: ${message}`)) ?? [];
-  const known = typeof usual === "function" ? usual(call.address) : usual;
-  const detail = source ? `: ${cut(source, 60)}` : message ? `: ${cut(message, 60)}` : "";
+  const text = `${type}: ${message}`;
+  const [, usual] = EXCEPTION_HELP.find(([pattern]) => pattern.test(text)) ?? [];
+  const known = typeof usual === "function" ? usual(call, error) : usual;
+  const about = cut(message, 80);
+  const detail = source ? `${cut(source, 60)}${about && ` (${about})`}` : about;
   return {
     rationale: escapeControls(
-      `${nameOf(call)} raised ${type}${place}${must && `, ${must}`}${detail}`,
+      `${nameOf(call)} raised ${type}${place}${must && `, ${must}`}${detail && `: ${detail}`}`,
     ),
     help: known ?? help,
   };
@@ -252,7 +318,7 @@ function judgeKey(call: Call): DrillCause | null {
     return raised ? judgeRaised(call, raised, `must return ${bytes}`) : judgeValueOfKey(call);
   }
   if (put) {
-    const help = `send PUT only if there is a key: \`if key_val is not ${none}:\``;
+    const help = `send PUT only if there is a key: ${wordsOf(file).ifKey}`;
     return { rationale: `there was no key, but ${name} sent ${quote(put.request)}`, help };
   }
   if (raised) {
@@ -285,53 +351,53 @@ function handlerOf({ file }: Call, { type }: Exception): string {
 function judgeValueOfKey(call: Call): DrillCause | null {
   const { report, round, output, file } = call;
   const { type, kind, value = "", size } = report!;
-  const { bytes, toBytes } = wordsOf(file);
+  const words = wordsOf(file);
+  const { bytes, toBytes } = words;
   const name = nameOf(call);
   const keys = requests(call).filter(({ method, status }) => method === "KEY" && status === 200)
     .map(({ message }) => message);
-  const key = keys.at(-1) ?? "";
+  const key = keys.at(-1)!;
   if (kind === "bytes" && value === key) return null;
   const fail = (rationale: string, help: string) => ({ rationale: `${name} ${rationale}`, help });
-  if (kind === "none" && output.includes(key)) {
+  if (isNothing(report!) && output.includes(key)) {
     return fail(`printed the key and returned ${shown(report!)}`, "use `return` where it prints");
   }
   if (kind === "text" && value === key) {
     return fail(`returned ${type}, must return ${bytes}`, toBytes);
   }
-  if (kind === "none" || kind === "text" && value === "" || size === 0) {
+  if (isNothing(report!) || size === 0) {
     return fail(`returned ${shown(report!)}, must return the key as ${bytes}`, helpFor(call));
   }
   if (kind !== "bytes") {
+    const isCopied = /^(?:bytearray|memoryview|ArrayBuffer)$/.test(type!);
     return fail(
       `returned ${shown(report!)}, which is ${type}; must return ${bytes}`,
-      kind === "text" ? toBytes : "return the body of the response",
+      isCopied ? words.copy : kind === "text" ? toBytes : "return the body of the response",
     );
   }
-  if (value.includes("HTTP/1.")) {
-    return fail(
-      "returned the headers too",
-      'use only the body: `response.partition(b"\\r\\n\\r\\n")[2]`',
-    );
-  }
-  if (value.trim() === key) {
-    return fail("returned white space around the key", "`return body.strip()`");
-  }
+  if (value.includes("HTTP/1.")) return fail("returned the headers too", words.bodyOfBytes);
+  if (value.trim() === key) return fail("returned white space around the key", words.trimBytes);
   if (keys.includes(value)) {
     return fail("returned an older key", "return the key of the last response");
   }
   if (key.startsWith(value)) {
-    return fail(`returned only the first ${size} of 128 digits`, helpFor(call));
+    return fail(
+      `returned only the first ${size} of 128 digits`,
+      oddHelp(call) ?? FAULTS["drip"].help,
+    );
+  }
+  if (key.endsWith(value)) {
+    return fail(`returned only the last ${size} of 128 digits`, words.append);
   }
   if (hexOf(value) === key) {
-    return fail("returned 64 bytes, must return the 128 digits", "remove `bytes.fromhex()`");
+    return fail("returned 64 bytes, must return the 128 digits", words.fromHex);
   }
   if (value.toLowerCase() === key) {
     return fail("changed the key to uppercase", "return the body as it was received");
   }
-  const fault = faultOf(round);
   return fail(
-    `returned ${shown(report!)} (${size} bytes), not the key`,
-    fault ? helpFor(call) : "return the body, and nothing else",
+    `returned ${shown(report!)} (${size} byte${size === 1 ? "" : "s"}), not the key`,
+    faultOf(round) ? helpFor(call) : "return the body, and nothing else",
   );
 }
 
@@ -346,6 +412,8 @@ function judgePut(call: Call): DrillCause | null {
   const { raised } = report!;
   const unsent = judgeRequest(call, "PUT");
   if (unsent) return unsent;
+  const other = judgeOtherKey(call);
+  if (other) return other;
   if (isCutOff(round.name)) return judgeHalf(call);
   if (!isRefused(round.name)) {
     const refused = judgeRefusal(call, "PUT");
@@ -355,11 +423,23 @@ function judgePut(call: Call): DrillCause | null {
   return judgeMessage(call);
 }
 
+/** Judges whether a whole key was sent, but not the one that the function was given. */
+function judgeOtherKey(call: Call): DrillCause | null {
+  const lines = requests(call).filter(({ method }) => method === "PUT")
+    .map(({ request }) => decodeLatin1(request).split("\r\n", 1)[0]);
+  const keys = lines.map((line) => /\/([\da-f]{128})\/ /i.exec(line)?.[1].toLowerCase());
+  if (keys.every((key) => key === undefined || key === call.key)) return null;
+  return {
+    rationale: `${nameOf(call)} sent another key than the one that it was given`,
+    help: "send the key in the parameter `key_val`",
+  };
+}
+
 /** Judges whether half a message was returned as a whole one. */
 function judgeHalf(call: Call): DrillCause | null {
   const { round, report } = call;
   if (round.name !== "truncate" || report!.raised || !report!.value) return null;
-  const half = halfOf(requests(call).at(-1)!);
+  const half = halfOf(requests(call).findLast(({ method }) => method !== "KEY")!).trimEnd();
   if (half === "" || !report!.value.trimEnd().endsWith(half)) return null;
   return {
     rationale: `${nameOf(call)} returned ${shown(report!)}, half of the message`,
@@ -377,9 +457,11 @@ function halfOf({ bytes }: AnswerEvent): string {
 function judgeMessage(call: Call): DrillCause | null {
   const { round, report, output, file } = call;
   const { type, kind, value = "", size } = report!;
-  const { text, toText } = wordsOf(file);
-  const messages = requests(call).map(({ message }) => message);
-  const message = messages.at(-1) ?? "";
+  const words = wordsOf(file);
+  const { text, toText } = words;
+  const messages = requests(call).filter(({ method }) => method !== "KEY")
+    .map(({ message }) => message);
+  const message = messages.at(-1)!;
   if (
     kind === "text" && (value === message || round.name === "redirect" && messages.includes(value))
   ) {
@@ -390,48 +472,61 @@ function judgeMessage(call: Call): DrillCause | null {
   if (kind === "bytes" && value.trim() === message) {
     return fail(`returned ${type}, must return ${text}`, toText);
   }
-  if (kind === "none" && message && output.includes(message)) {
+  if (isNothing(report!) && output.includes(message)) {
     return fail(
       `printed the message and returned ${shown(report!)}`,
       "use `return` where it prints",
     );
   }
-  if (value === `b'${message}'`) {
+  if (/^b["']/.test(value) && value.slice(2, -1) === message) {
     return fail("converted the bytes with str(), so the message is in b'...'", toText);
   }
-  if (kind !== "text" && kind !== "bytes") {
-    const help = kind === "none" ? helpFor(call) : toText;
-    return fail(`returned ${shown(report!)}, must return the message as ${text}`, help);
+  const returned = `returned ${shown(report!)}`;
+  const help = oddHelp(call);
+  const unread = isUnread(call)
+    ? fail(
+      `${returned} and did not read the response`,
+      help ?? `${words.read}, and return the body of the response`,
+    )
+    : null;
+  if (kind !== "text" && kind !== "bytes" || size === 0) {
+    const isOther = kind === "other" && !isNothing(report!);
+    return unread ?? fail(
+      `${returned}, must return the message as ${text}`,
+      isOther ? toText : helpFor(call),
+    );
   }
   if (/^HTTP\/1\.[^\r\n]*$/.test(value.trim())) {
     return fail("returned only the status line", "return the body of the response");
   }
   if (value.includes("HTTP/1.")) {
-    return fail(
-      "returned the headers too",
-      'use only the body: `response.partition("\\r\\n\\r\\n")[2]`',
-    );
+    const body = kind === "bytes" ? words.textOfBytes : words.bodyOfText;
+    return fail("returned the headers too", body);
   }
   if (value.trim() === message) {
-    return fail("returned white space around the message", "`return body.strip()`");
+    return fail("returned white space around the message", words.trimText);
   }
-  if (size === 0) return fail(`returned ${shown(report!)}, must return the message`, helpFor(call));
   if (message.startsWith(value)) {
-    return fail(`returned only the first ${size} of ${message.length} characters`, helpFor(call));
-  }
-  if (isUnread(call)) {
     return fail(
-      `returned ${shown(report!)} and did not read the response`,
-      "call `recv()` after the request, and return the body of the response",
+      `returned only the first ${size} of ${message.length} characters`,
+      help ?? FAULTS["drip"].help,
     );
   }
-  const fault = faultOf(round);
-  return fail(
-    `returned ${shown(report!)}, must return ${JSON.stringify(cut(message, 40))}`,
-    fault && !FAULTS[fault].isBroken
-      ? helpFor(call)
-      : "return the body of the response, and nothing else",
+  return unread ?? fail(
+    `${returned}, must return ${JSON.stringify(cut(message, 40))}`,
+    help ?? "return the body of the response, and nothing else",
   );
+}
+
+/** What to do about odd delivery, if the function has shown that it is right without it. */
+function oddHelp(call: Call): string | undefined {
+  const fault = faultOf(call.round);
+  return fault && !FAULTS[fault].isBroken && call.isProven ? FAULTS[fault].help : undefined;
+}
+
+/** Whether a function has returned nothing: by `return` without a value, too. */
+function isNothing({ kind, type }: CallReport): boolean {
+  return kind === "none" || type === "undefined";
 }
 
 // ---- The wire
