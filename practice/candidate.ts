@@ -32,7 +32,7 @@ export function start(options: ProcessOptions): CandidateProcess {
 
 function startFailure(command: string, error: Error): string {
   if (error instanceof Deno.errors.NotCapable) {
-    return `Cannot run ${command}: start the drill with --allow-run, as in \`deno run --allow-net --allow-run main.ts --drill ...\``;
+    return `Cannot run ${command}: add --allow-run before main.ts`;
   }
   const isMissing = error instanceof Deno.errors.NotFound;
   if (isMissing && /^(?:python3?|deno)$/.test(command)) {

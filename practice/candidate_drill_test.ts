@@ -273,7 +273,7 @@ Deno.test(
   async () => {
     for (const candidate of ["client.py", "client.ts", ["./client"]]) {
       const drill = drillOf(candidate, ["sound"]);
-      await assertRejects(() => drill.finished, CandidateError, "start the drill with --allow-run");
+      await assertRejects(() => drill.finished, CandidateError, "add --allow-run before main.ts");
     }
   },
 );
