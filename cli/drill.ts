@@ -117,10 +117,12 @@ function kindOf(candidate: Flags["candidate"]): CandidateKind {
 
 function greeting(where: string, candidate: Flags["candidate"], count: number): string {
   if (candidate === undefined) {
-    return `drill on ${where}: run your client ${count} times, Ctrl-C ends it`;
+    const times = count === 1 ? "once" : `${count} times`;
+    return `drill on ${where}: run your client ${times}, Ctrl-C ends it`;
   }
   const name = typeof candidate === "string" ? candidate : candidate.join(" ");
-  return `drill on ${where}: ${count} rounds with ${name}, Ctrl-C ends it`;
+  const rounds = count === 1 ? "1 round" : `${count} rounds`;
+  return `drill on ${where}: ${rounds} with ${name}, Ctrl-C ends it`;
 }
 
 /** What a candidate has printed, each line behind a bar. */
@@ -206,7 +208,7 @@ class TextReport implements Report {
       ? this.#table(results)
       : "";
     text += this.#scores(results);
-    if (flaw) text += `to try one round again: --drill${this.#again()} --fault ${flaw.name}\n`;
+    if (flaw) text += `to try one round again: ${this.#again(flaw.name)}\n`;
     this.#put(text);
   }
 
@@ -214,11 +216,11 @@ class TextReport implements Report {
     this.#put(this.#erase);
   }
 
-  /** The command line of a further drill. */
-  #again(): string {
+  /** The flags of a further drill. */
+  #again(name: string): string {
     const candidate = this.#candidate;
-    if (candidate === undefined) return "";
-    return typeof candidate === "string" ? ` ${candidate}` : ` -- ${candidate.join(" ")}`;
+    if (typeof candidate === "string") return `--drill ${candidate} --fault ${name}`;
+    return `--drill --fault ${name}${candidate ? ` -- ${candidate.join(" ")}` : ""}`;
   }
 
   /** A row for each fault and a column for each function, in two halves. */

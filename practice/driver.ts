@@ -97,7 +97,10 @@ def tell(**values):
 
 def explain(error):
     import linecache
-    about = {"type": type(error).__name__, "message": str(error)[:300]}
+    kind = type(error)
+    own = kind.__module__ in ("builtins", file[:-3])
+    name = kind.__qualname__ if own else f"{kind.__module__}.{kind.__qualname__}"
+    about = {"type": name, "message": str(error)[:300]}
     trace = error.__traceback__
     while trace:
         where = trace.tb_frame.f_code.co_filename

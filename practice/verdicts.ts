@@ -343,7 +343,7 @@ function judgeKey(call: Call): DrillCause | null {
 /** The code that catches an exception. Python's OSError is all that sockets raise. */
 function handlerOf({ file }: Call, { type }: Exception): string {
   if (wordsOf(file) === SCRIPT_WORDS) return "`catch { return null; }`";
-  const isOSError = /^(?:Connection|BrokenPipe|Timeout|OSError|timeout|gaierror)/.test(type);
+  const isOSError = /^(?:Connection|BrokenPipe|Timeout|OSError|socket\.)/.test(type);
   return `\`except ${isOSError ? "OSError" : type}:\``;
 }
 

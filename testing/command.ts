@@ -120,7 +120,11 @@ export async function serving(args: string[], streams: Streams = {}) {
 
 /** Runs --drill until it is over, or it is stopped. */
 export function drilling(args: string[], streams: Streams = {}) {
-  return listening(["--drill", ...args], /drill on .*:(\d+): run your client \d+ times/, streams);
+  return listening(
+    ["--drill", ...args],
+    /drill on .*:(\d+): run your client (?:once|\d+ times)/,
+    streams,
+  );
 }
 
 async function listening(args: string[], pattern: RegExp, streams: Streams) {
