@@ -218,7 +218,7 @@ const PROGRAMS: [flaw: string, rounds: string[], told: (string | RegExp)[]][] = 
   ]],
   ["raises", ["sound", "garbage:KEY"], [
     "null sound: passed",
-    "do_key garbage: the program crashed: ValueError: this is not an HTTP response",
+    /^do_key garbage: the program crashed in line \d+ of right\.py: ValueError: this is not an HTTP response$/,
   ]],
   ["forks", ["sound"], [
     /^null sound: the program sent no KEY request.*; the program ended before a process that it had started$/,
@@ -281,14 +281,22 @@ Deno.test(
 );
 
 Deno.test("startDrill() refuses a candidate that it cannot judge", () => {
-  for (const candidate of ["client", "client.rb", ""]) {
+  for (const candidate of ["client", "client.rb"]) {
     assertThrows(
       () => drillOf(candidate),
       TypeError,
       "candidate must be a .py, .ts, .js or .mjs file",
     );
   }
-  assertThrows(() => drillOf([]), RangeError, "candidate must have at least one word");
+  assertThrows(() => drillOf([]), RangeError, "candidate must not be empty");
+  assertThrows(() => drillOf("client.py", []), RangeError, "rounds must not be empty");
+  for (const patience of [0, NaN, Infinity]) {
+    assertThrows(
+      () => drillOf("client.py", ["sound"], { patience }),
+      RangeError,
+      "patience must be",
+    );
+  }
   assertThrows(() => drillOf("client.py", ["nope"]), TypeError, 'Cannot use round "nope"');
 });
 
