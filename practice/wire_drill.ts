@@ -168,9 +168,7 @@ export class WireDrill implements Drill {
         if (isFinal(event)) this.#hearRequest(event);
         break;
       case "closed":
-        if (trial?.put === connection && (!isGivingUp(trial) || trial.open.size === 0)) {
-          this.#endWithPut();
-        }
+        if (trial?.put === connection) this.#endWithPut();
     }
   }
 
