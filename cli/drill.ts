@@ -23,7 +23,6 @@ import { listen, onInterrupt } from "./listening.ts";
 import {
   authority,
   columnsOf,
-  complain,
   jsonLine,
   type MainIo,
   type OutputStream,

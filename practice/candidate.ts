@@ -14,9 +14,21 @@ import {
 import { CandidateProcess, type ProcessOptions } from "./process.ts";
 import { cut, escapeControls, lastError } from "./text.ts";
 
-/** Why there is nothing to judge. */
+/**
+ * There is nothing to judge: the candidate does not exist, cannot be run or imported, or has none of
+ * the two functions. The message says which.
+ *
+ * @example Usage
+ * ```ts
+ * import { CandidateError, startDrill } from "./drill.ts";
+ *
+ * const drill = startDrill({ port: 0, candidate: ["./no-such-program"] });
+ * await drill.finished.catch((error) => console.log(error instanceof CandidateError)); // true
+ * ```
+ */
 export class CandidateError extends Error {
-  override name = "CandidateError";
+  /** The name of the class. */
+  override readonly name = "CandidateError";
 }
 
 /** Starts a process, or says why that cannot be done. */

@@ -179,6 +179,11 @@ python(
       "do_put reset: not tried: do_put() did not end in the round `sound`",
     ]);
     assertEquals(await countProcesses("sleep 600"), 0);
+
+    await using drill = drillOf(`${FOLDER}/hangs.py`, ["drip"]);
+    while (await countProcesses("sleep 600") === 0) await delay(10);
+    assertEquals(await drill.stop(), []);
+    assertEquals(await countProcesses("sleep 600"), 0);
   },
 );
 
