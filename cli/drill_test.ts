@@ -13,9 +13,11 @@ import {
   CLOSED,
   drilling,
   failing,
+  freePort,
   FULL,
   run,
   runMode,
+  send,
   timeless,
 } from "../testing/command.ts";
 import { delay } from "../testing/bytes.ts";
@@ -330,6 +332,37 @@ candidate("main() --drill -- COMMAND runs a program, and an interrupt ends it", 
     onStderr: (text) => text.includes("31 rounds with") && setTimeout(() => abort.abort(), 300),
   });
   assertEquals([exit, stdout], [130, "0 of 31 passed, 31 without a verdict\n"]);
+});
+
+Deno.test("main() --drill prints each warning once, at the end", async () => {
+  const settings = { ...QUIET, rounds: ["no-length", "no-length"] };
+  const { port, finished } = await drilling([], { settings });
+  for (let n = 0; n < 2; n++) {
+    const response = await send(
+      port,
+      "KEY /user/Ada/ HTTP/1.1\r\nConnection: close\r\n\r\n",
+      false,
+    );
+    const key = response.slice(-128);
+    await send(port, `PUT /key/Ada/${key}/ HTTP/1.1\r\nConnection: close\r\n\r\n`, false);
+  }
+  const { stdout, exit } = await finished;
+  assertEquals(exit, 0);
+  assertEquals(stdout.match(/^warning: no Host/gm)?.length, 1);
+});
+
+Deno.test("main() --drill --fault names the port in its last line, and quotes what a shell changes", async () => {
+  const port = freePort();
+  const { promise: listening, resolve: listen } = Promise.withResolvers<void>();
+  const running = run(["--drill", "--fault", "drip", "-p", port], {
+    settings: QUIET,
+    onStderr: (text) => text.includes("run your client once") && listen(),
+  });
+  await listening;
+  await doKey({ port: Number(port), timeout: 20 });
+  const { stdout } = await running;
+  const last = stdout.trimEnd().split("\n").at(-1);
+  assertEquals(last, `to try one round again: --drill --fault drip --port ${port}`);
 });
 
 candidate("main() --drill -- COMMAND lists what has failed by name and method", async () => {
