@@ -16,6 +16,7 @@ import { type KeyServer, type KeyServerEvent, startKeyServer } from "./server.ts
 import { type DrillCause, judgeCall, judgeSignature } from "./verdicts.ts";
 
 const PRELUDE_TIME = 10_000; // ms for `do_key` before a round of `do_put`
+const HANGING_TIME = 5_000; // ms for the server to close the connections of one that hangs
 const CLOSING_TIME = 1_000; // ms for the connections of a process that has ended
 
 /** What came of a round, before it is a result. */
@@ -129,7 +130,7 @@ export class CandidateDrill implements Drill {
     const events = this.#events.all;
     if (isHung) { // if its end came first, its port would stay in use for a minute
       this.#server.fault = undefined;
-      await this.#closed(2 * this.#idleTimeout);
+      await this.#closed(this.#idleTimeout + HANGING_TIME);
     }
     await process.kill();
     await this.#closed(CLOSING_TIME);
