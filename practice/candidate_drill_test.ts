@@ -167,10 +167,10 @@ python(
   "startDrill() and stop() end a function that hangs, with its children",
   async () => {
     const rounds = ["sound", "drip:KEY", "reset:PUT"];
-    const results = await play("hangs.py", rounds, { patience: 1_500 });
+    const results = await play("hangs.py", rounds, { patience: 4_000 });
     assertEquals(results, [
-      "do_key sound: do_key() has not ended after 2 s, and sent no request",
-      "do_put sound: do_put() has not ended after 2 s, and sent no request",
+      "do_key sound: do_key() has not ended after 4 s, and sent no request",
+      "do_put sound: do_put() has not ended after 4 s, and sent no request",
       "do_key drip: not tried: do_key() did not end in the round `sound`",
       "do_put reset: not tried: do_put() did not end in the round `sound`",
     ]);
