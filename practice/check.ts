@@ -9,7 +9,7 @@
  * import { checkRequest } from "./check.ts";
  *
  * const request = new TextEncoder().encode("KEY /user/Ada L/ HTTP/1.1\r\n\r\n");
- * for (const { severity, message } of checkRequest(request)) console.log(`${severity}: ${message}`);
+ * for (const { severity, fact, help } of checkRequest(request)) console.log(severity, fact, help);
  * ```
  *
  * @module
@@ -19,12 +19,13 @@ import { RequestReader } from "./request.ts";
 import type { Remark } from "./remark.ts";
 
 export type { RemarkCode } from "./rules.ts";
-export { factOf, type Remark, type Severity } from "./remark.ts";
+export type { Remark, Severity } from "./remark.ts";
 
 /**
  * Checks one request, and the bytes after it, as if nothing more will come.
  *
  * @param bytes All that a client sent.
+ * @param options The address of the server that the advice names; by default `127.0.0.1:5000`.
  * @returns What is to be said about it, the errors first; the first error is the answer. Empty for a
  * request without a fault.
  *
@@ -33,10 +34,10 @@ export { factOf, type Remark, type Severity } from "./remark.ts";
  * import { checkRequest } from "./check.ts";
  *
  * const [remark] = checkRequest(new TextEncoder().encode("KEY /user/Ada/ HTTP/1.1\r\n"));
- * console.log(remark.message); // 25 bytes, and no empty line yet: …
+ * console.log(remark.fact); // no empty line after the headers (25 bytes received)
  * ```
  */
-export function checkRequest(bytes: Uint8Array): Remark[] {
-  const reader = new RequestReader();
+export function checkRequest(bytes: Uint8Array, { host }: { host?: string } = {}): Remark[] {
+  const reader = new RequestReader(host);
   return [...(reader.read(bytes) ?? reader.end(bytes)).remarks];
 }

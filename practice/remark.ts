@@ -5,7 +5,7 @@
  */
 
 import { type About, type Part, type RemarkCode, type Rule, RULES } from "./rules.ts";
-import { cut, escapeControls } from "./text.ts";
+import { cut, decodeLatin1, escapeControls, visible } from "./text.ts";
 
 /**
  * How bad it is: an `"error"` is why a request is refused; a `"warning"` is what this server puts up
@@ -31,11 +31,15 @@ export interface Remark {
   severity: Severity;
   /** The status of the answer, if it is an error: 400, 404 or 405. */
   status?: number;
-  /** First the fact, then the likely cause and the cure, in one line. */
-  message: string;
+  /** What is wrong, in at most 60 characters. */
+  fact: string;
+  /** What to do about it, in one line. */
+  help: string;
+  /** The client's own line, corrected, if that can be computed. The middle of a key is cut out. */
+  fix?: string;
   /** Offset of the first byte that it is about. */
   start: number;
-  /** Offset behind the last byte that it is about; the same as `start` where something is missing. */
+  /** Offset after the last byte that it is about; the same as `start` if something is missing. */
   end: number;
 }
 
@@ -45,15 +49,15 @@ export interface Remark {
  * @param code The code of the row.
  * @param start Offset of the first byte that the remark is about.
  * @param end Offset of the byte after the last one.
- * @param found The text that the message quotes.
- * @param about What else the message tells.
+ * @param found The text that the fact or the help quotes.
+ * @param about What else they tell.
  * @returns The remark.
  *
  * @example Usage
  * ```ts
  * import { remarkOf } from "./remark.ts";
  *
- * console.log(remarkOf("no-key-issued", 9, 12, "Ada").message);
+ * console.log(remarkOf("no-key-issued", 9, 12, "Ada").fact);
  * ```
  */
 export function remarkOf(
@@ -68,24 +72,31 @@ export function remarkOf(
 }
 
 function fillIn(
-  [code, verdict, , message]: Rule,
+  [code, verdict, , fact, help]: Rule,
   start: number,
   end: number,
   found: string,
   about: Partial<About>,
 ): Remark {
   const isError = typeof verdict === "number";
+  const { owner = "", host = DEFAULT_HOST } = about;
+  const all = { ...about, host, owner: show(owner, MAX_QUOTED) } as About;
   return {
     code,
     severity: isError ? "error" : verdict,
     ...isError && { status: verdict },
-    message: typeof message === "string"
-      ? message
-      : message(show(found), { ...about, owner: show(about.owner ?? "") } as About),
+    fact: textOf(fact, show(found, MAX_QUOTED), all),
+    help: textOf(help, show(found), all),
     start,
     end,
   };
 }
+
+function textOf(text: Rule[3], found: string, about: About): string {
+  return typeof text === "string" ? text : text(found, about);
+}
+
+const DEFAULT_HOST = "127.0.0.1:5000";
 
 /** Characters of a text that the patterns of the table are matched against. */
 export const MAX_EXPLAINED = 4096;
@@ -93,6 +104,13 @@ export const MAX_EXPLAINED = 4096;
 /** The remarks on one request as they are found, each code once. */
 export class RemarkList {
   #remarks: Remark[] = [];
+  #replacements = new Map<RemarkCode, string>();
+  #host: string | undefined;
+
+  /** @param host The address of the server, for the advice. */
+  constructor(host?: string) {
+    this.#host = host;
+  }
 
   /** All of them, in the order in which they were found. */
   get all(): readonly Remark[] {
@@ -115,10 +133,14 @@ export class RemarkList {
    * @param code The code of the row.
    * @param start Offset of the first byte that the remark is about.
    * @param size How many bytes it is about.
-   * @param about What the message tells.
+   * @param about What the remark tells.
    */
   say(code: RemarkCode, start: number, size = 0, about: Partial<About> = {}): void {
-    if (!this.#has(code)) this.#remarks.push(remarkOf(code, start, start + size, "", about));
+    if (this.#has(code)) return;
+    const all = { ...about, host: this.#host };
+    this.#remarks.push(remarkOf(code, start, start + size, "", all));
+    const replacement = Object.values(RULES).flat().find((rule) => rule[0] === code)?.[5];
+    if (typeof replacement === "string") this.#replacements.set(code, replacement);
   }
 
   /**
@@ -127,7 +149,7 @@ export class RemarkList {
    * @param part The part of the table.
    * @param text The text to match.
    * @param at Its offset in the request.
-   * @param context What the message tells.
+   * @param context What the remark tells.
    * @param size How many bytes of the request stand for the text, if it was decoded.
    * @returns The code of that row, if there is one.
    */
@@ -147,7 +169,11 @@ export class RemarkList {
     let [start, end] = match.indices!.groups?.here ?? match.indices![0]!;
     const found = shown.slice(start, end);
     if (size !== text.length) [start, end] = [0, size]; // the text is not what was sent
-    const about = { ...context, size: found.length, partSize: text.length };
+    const about = { ...context, size: found.length, partSize: text.length, host: this.#host };
+    const replacement = rule[5];
+    if (replacement !== undefined && size === text.length) {
+      this.#replacements.set(code, textOf(replacement, found, { ...about } as About));
+    }
     const ascii = found.replace(/[\x80-\xff]/g, (byte) => `\\x${byte.charCodeAt(0).toString(16)}`);
     this.#remarks.push(fillIn(rule, at + start, at + end, ascii, about));
     return code;
@@ -164,32 +190,38 @@ export class RemarkList {
     this.#remarks = this.#remarks.filter((remark) => remark.code !== code);
   }
 
+  /** Returns the remarks, with the lines corrected where that can be computed. */
+  withFixes(request: Uint8Array): Remark[] {
+    return this.#remarks.map((remark) => {
+      const replacement = this.#replacements.get(remark.code);
+      const fix = replacement === undefined ? undefined : fixOf(remark, replacement, request);
+      return fix === undefined ? remark : { ...remark, fix };
+    });
+  }
+
   #has(code: RemarkCode): boolean {
     return this.#remarks.some((remark) => remark.code === code);
   }
 }
 
-/**
- * Gives the fact that a remark begins with, without the cause and the cure behind it.
- *
- * @param remark The remark.
- * @returns The message up to its first colon or semicolon.
- *
- * @example Usage
- * ```ts
- * import { checkRequest, factOf } from "./check.ts";
- *
- * const [remark] = checkRequest(new TextEncoder().encode("KEY /user/Ada HTTP/1.1\r\n\r\n"));
- * console.log(factOf(remark)); // the path does not end in a slash
- * ```
- */
-export function factOf({ message }: Pick<Remark, "message">): string {
-  return /^(?:`[^`]*`|[^`:;]|[:;](?! ))*/.exec(message)![0];
+/** Returns the line of a request with a replacement for what a remark is about. */
+function fixOf({ start, end }: Remark, replacement: string, request: Uint8Array) {
+  const lineStart = start === 0 ? 0 : request.lastIndexOf(LF, start - 1) + 1;
+  const next = request.indexOf(LF, end);
+  const lineEnd = next < 0 ? request.length : next;
+  if (lineEnd - lineStart > MAX_FIXED) return undefined;
+  const line = decodeLatin1(request.subarray(lineStart, start)) + replacement +
+    decodeLatin1(request.subarray(end, lineEnd)).replace(/\r$/, "");
+  if (!/^[ -~]+$/.test(line)) return undefined; // nobody could type it
+  return visible(Uint8Array.from(line, (char) => char.charCodeAt(0)), false).join("");
 }
 
 /** Cuts text and escapes what could move a terminal's cursor or end the line. */
-function show(text: string): string {
-  return cut(escapeControls(text.slice(0, MAX_SHOWN + 1).toWellFormed()), MAX_SHOWN);
+function show(text: string, length = MAX_SHOWN): string {
+  return cut(escapeControls(text.slice(0, length + 1).toWellFormed()), length);
 }
 
-const MAX_SHOWN = 60; // characters
+const MAX_SHOWN = 60; // characters in a help
+const MAX_QUOTED = 20; // characters in a fact
+const MAX_FIXED = 1024; // characters of a line that is corrected
+const LF = 0x0a;

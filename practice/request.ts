@@ -49,7 +49,7 @@ const CR = 0x0d;
 export class RequestReader {
   #head: RequestHead | undefined = undefined;
   #headSize = 0;
-  #remarks = new RemarkList();
+  #remarks: RemarkList;
   // How far the end of the head has been looked for:
   #scanned = 0;
   #lineStart = 0;
@@ -58,6 +58,11 @@ export class RequestReader {
   #chunksEnd = 0;
   #bodySize = 0;
   #isLastChunkRead = false;
+
+  /** @param host The address of the server, for the advice. */
+  constructor(host?: string) {
+    this.#remarks = new RemarkList(host);
+  }
 
   /** The head, as soon as all of it has come. */
   get head(): RequestHead | undefined {
@@ -95,7 +100,7 @@ export class RequestReader {
    * @returns What has come of the request.
    */
   refuse(bytes: Uint8Array): ReceivedRequest {
-    return this.#result({ isBroken: true, isPersistent: false, size: bytes.length });
+    return this.#result(bytes, { isBroken: true, isPersistent: false, size: bytes.length });
   }
 
   /**
@@ -202,13 +207,14 @@ export class RequestReader {
       if (code !== "extra-line-end") isPersistent = false;
       size = bytes.length;
     }
-    return this.#result({ isBroken: false, isPersistent, size });
+    return this.#result(bytes, { isBroken: false, isPersistent, size });
   }
 
   #result(
+    bytes: Uint8Array,
     rest: Pick<ReceivedRequest, "isBroken" | "isPersistent" | "size">,
   ): ReceivedRequest {
-    const remarks = this.#remarks.all.toSorted((a, b) =>
+    const remarks = this.#remarks.withFixes(bytes).toSorted((a, b) =>
       SEVERITIES.indexOf(a.severity) - SEVERITIES.indexOf(b.severity)
     );
     const error = remarks[0]?.severity === "error" ? remarks[0] : undefined;
