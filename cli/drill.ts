@@ -21,6 +21,7 @@ import type { Flags } from "./flags.ts";
 import { listen, onInterrupt } from "./listening.ts";
 import {
   authority,
+  columnsOf,
   complain,
   jsonLine,
   type MainIo,
@@ -67,7 +68,12 @@ export async function drill(
     io.stderr,
     (count) => `(${count} entries were not read in time)\n`,
   );
-  const eventLog = new EventLog((text) => log.print(text), painter(io.stderr), true);
+  const eventLog = new EventLog(
+    (text) => log.print(text),
+    painter(io.stderr),
+    true,
+    columnsOf(io.stderr),
+  );
   const start = () =>
     startDrill({
       ...settings,

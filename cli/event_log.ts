@@ -6,10 +6,11 @@
 
 import type { AnswerEvent, KeyServerEvent, Remark, RemarkEvent } from "../practice/server.ts";
 import { cut, decodeLatin1, requestLine, visible } from "../practice/text.ts";
-import { authority, jsonLine, type Paint } from "./output.ts";
+import { authority, jsonLine, type Paint, wrap } from "./output.ts";
 
 const MAX_SHOWN_BODY = 4096; // bytes
 const MAX_EXCERPT = 100; // characters
+const MAX_SAID = 10_000;
 const LF = 0x0a;
 
 /** A line for each request, followed by its remarks; if it is verbose, the wire too. */
@@ -17,10 +18,13 @@ export class EventLog {
   readonly #print: (text: string) => void;
   readonly #paint: Paint;
   readonly #isVerbose: boolean;
+  readonly #columns: number;
+  readonly #said = new Set<string>(); // clients and codes
   readonly #requests = new Map<number, Request>(); // by connection: not answered yet
   #heading = ""; // of the last remark that belongs to no answer
 
-  constructor(print: (text: string) => void, paint: Paint, isVerbose: boolean) {
+  constructor(print: (text: string) => void, paint: Paint, isVerbose: boolean, columns = 80) {
+    this.#columns = columns;
     this.#print = print;
     this.#paint = paint;
     this.#isVerbose = isVerbose;
@@ -57,7 +61,7 @@ export class EventLog {
       return "";
     }
     const line = requestLine(bytes);
-    const lines = this.#remarkLines(remark, bytes);
+    const lines = this.#remarkLines(event);
     if (this.#heading === `${connection} ${line}`) return lines;
     this.#heading = `${connection} ${line}`;
     const isUnfinished = remark.severity === "error"; // the error comes before the warnings
@@ -74,7 +78,7 @@ export class EventLog {
     const { connection, status, request, bytes, error } = event;
     const { reads, remarks } = this.#requests.get(connection) ?? { reads: 0, remarks: [] };
     this.#requests.delete(connection);
-    const outcome = status === 0 ? "no answer" : `${status}`;
+    const outcome = status === 0 ? "no response" : `${status}`;
     const fault = event.fault ? ` (${event.fault})` : "";
     const color = status < 400 && status > 0 ? 32 : 31;
     let text = `${start(event)}${requestLine(request)}  ${this.#paint(color, outcome)}${fault}\n`;
@@ -84,21 +88,38 @@ export class EventLog {
     }
     if (error && remarks.every(({ severity }) => severity !== "error")) {
       // The log has it in full already, from when the request was unfinished.
-      text += `  ${this.#paint(31, "error")}: ${error.message}\n`;
+      text += `  ${this.#paint(31, `error[${error.code}]`)}: ${error.fact}\n`;
     }
-    for (const remark of remarks) text += this.#remarkLines(remark, request);
+    const { peer } = event;
+    for (const remark of remarks) text += this.#remarkLines({ peer, remark, bytes: request });
     return this.#isVerbose ? `${text}${wireLines("<", bytes)}` : text;
   }
 
-  #remarkLines({ severity, message, start, end }: Remark, bytes: Uint8Array): string {
+  /** A warning or note in full, then for the same client only its fact. */
+  #remarkLines({ peer, remark, bytes }: RemarkOfPeer): string {
+    const { severity, code, fact, help, fix, start, end } = remark;
     const color = { error: 31, warning: 33, note: 36 }[severity];
+    const headline = `  ${this.#paint(color, `${severity}[${code}]`)}: ${fact}\n`;
+    if (severity !== "error" && !this.#isNew(`${peer.hostname} ${code}`)) return headline;
     const lines = severity === "note" ? [] : excerpt(bytes, start, end, this.#isVerbose);
     const caret = lines.pop();
-    return `  ${this.#paint(color, severity)}: ${message}\n` +
-      lines.map((line) => `    ${line}\n`).join("") +
-      (caret === undefined ? "" : `    ${this.#paint(color, caret)}\n`);
+    const helps = [fix ?? [], help].flat();
+    return headline + lines.map((line) => `    ${line}\n`).join("") +
+      (caret === undefined ? "" : `    ${this.#paint(color, caret)}\n`) +
+      helps.map((text, at) => wrap(at === 0 ? "  help: " : " ".repeat(8), text, this.#columns))
+        .join("");
+  }
+
+  /** Tells whether this is the first time, and remembers it. */
+  #isNew(name: string): boolean {
+    if (this.#said.has(name)) return false;
+    if (this.#said.size >= MAX_SAID) this.#said.clear();
+    this.#said.add(name);
+    return true;
   }
 }
+
+type RemarkOfPeer = Pick<RemarkEvent, "peer" | "remark" | "bytes">;
 
 interface Request {
   reads: number;

@@ -26,6 +26,8 @@ export interface OutputStream {
   write?(p: Uint8Array): Promise<number>;
   /** Whether a person may be looking. */
   isTerminal(): boolean;
+  /** How many characters fit into a line. By default as many as into one of the terminal, or 80. */
+  columns?(): number;
 }
 
 /** Standard output has failed. */
@@ -81,13 +83,19 @@ export function painter(stream: OutputStream): Paint {
   return (code, text) => isColored ? `\x1b[${code}m${text}\x1b[0m` : text;
 }
 
-/** Wraps text by words at 79 columns: `start` before the first line, as many spaces before others. */
-export function wrap(start: string, text: string): string {
+/** Returns the width of the terminal, or 80. */
+export function columnsOf(stream: OutputStream): number {
+  if (stream.columns) return stream.columns();
+  return stream.isTerminal() ? Deno.consoleSize().columns : 80;
+}
+
+/** Wraps text by words: `start` comes before the first line, as many spaces before the others. */
+export function wrap(start: string, text: string, columns = 80): string {
   const lines: string[] = [];
   let line = start;
   const indent = " ".repeat(start.length);
   for (const word of text.split(" ")) {
-    if (line.length > indent.length && line.length + word.length > 79) {
+    if (line.length > indent.length && line.length + word.length >= columns) {
       lines.push(line.trimEnd());
       line = indent;
     }

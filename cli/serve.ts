@@ -10,7 +10,7 @@ import { eventLine, EventLog } from "./event_log.ts";
 import { checkFault, type FaultFlag } from "./faults.ts";
 import type { Flags } from "./flags.ts";
 import { listen, onInterrupt } from "./listening.ts";
-import { authority, jsonLine, type MainIo, outputFailure, painter } from "./output.ts";
+import { authority, columnsOf, jsonLine, type MainIo, outputFailure, painter } from "./output.ts";
 import { QueuedOutput } from "./queued_output.ts";
 import { UserTable } from "./user_table.ts";
 
@@ -36,7 +36,12 @@ export async function serve(flags: Flags, io: MainIo, times?: ServeTimes): Promi
     },
   );
   const hasLog = verbose || !json;
-  const eventLog = new EventLog((text) => log.print(text), painter(io.stderr), verbose);
+  const eventLog = new EventLog(
+    (text) => log.print(text),
+    painter(io.stderr),
+    verbose,
+    columnsOf(io.stderr),
+  );
   const table = new UserTable();
   const onEvent = (event: KeyServerEvent) => {
     table.add(event);

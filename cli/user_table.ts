@@ -4,7 +4,7 @@
  * @module
  */
 
-import { factOf, type Remark } from "../practice/check.ts";
+import type { Remark } from "../practice/check.ts";
 import type { KeyServerEvent } from "../practice/server.ts";
 import { cut, escapeControls } from "../practice/text.ts";
 
@@ -18,7 +18,7 @@ interface UserRow {
   asked: number;
   verified: number;
   errors: number;
-  /** The last message. */
+  /** The fact of the last remark. */
   remark: string | null;
 }
 
@@ -33,7 +33,7 @@ export class UserTable {
     if (event.type === "remark" && event.remark.severity === "note") {
       // If the user has not verified a key, the note may say why.
       const row = this.#row(this.#users.get(connection) ?? null, peer.hostname);
-      if (row.verified === 0) row.remark ??= event.remark.message;
+      if (row.verified === 0) row.remark ??= event.remark.fact;
     } else if (event.type === "remark") {
       if (!this.#remarks.has(connection)) this.#remarks.set(connection, event.remark);
     } else if (event.type === "request") {
@@ -44,7 +44,7 @@ export class UserTable {
       if (event.error) row.errors++;
       else if (event.method === "KEY") row.asked++;
       else row.verified++;
-      row.remark = event.error?.message ?? this.#remarks.get(connection)?.message ?? row.remark;
+      row.remark = event.error?.fact ?? this.#remarks.get(connection)?.fact ?? row.remark;
       this.#remarks.delete(connection);
     } else if (event.type === "closed") {
       const remark = this.#remarks.get(connection);
@@ -53,7 +53,7 @@ export class UserTable {
         const user = isError ? null : this.#users.get(connection) ?? null;
         const row = this.#row(user, peer.hostname);
         if (isError) row.errors++;
-        row.remark = remark.message;
+        row.remark = remark.fact;
       }
       this.#remarks.delete(connection);
       this.#users.delete(connection);
@@ -94,6 +94,5 @@ export class UserTable {
 
 function cells({ user, address, asked, verified, errors, remark }: UserRow): string[] {
   const name = user === null ? "(unknown)" : user === "" ? "(empty)" : escapeControls(user);
-  const fact = remark === null ? "" : factOf({ message: remark });
-  return [cut(name, 24), address, `${asked}`, `${verified}`, `${errors}`, cut(fact, 60)];
+  return [cut(name, 24), address, `${asked}`, `${verified}`, `${errors}`, remark ?? ""];
 }

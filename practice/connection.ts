@@ -21,7 +21,7 @@ import { isRequestStart, type ReceivedRequest, RequestReader } from "./request.t
 import { concat, CONTINUE, decide, ENCODER, type IssuedKeys, respond } from "./responses.ts";
 import type { RemarkCode } from "./rules.ts";
 
-const UNFINISHED_FACTOR = 15; // idle timeouts until a request that is not whole gets a 400
+const UNFINISHED_FACTOR = 5; // idle timeouts until a request that is not whole gets a 400
 const MAX_DRAINED = 1_048_576; // bytes that are read after the last answer
 const HALF_CLOSE_TIME = 200; // ms within which nobody gives up waiting for an answer
 const RESET_TIME = 2; // ms after the client's end within which the connection may be reset
@@ -48,20 +48,22 @@ export interface Host extends FaultSetting {
 export interface Conn extends
   Pick<
     Deno.TcpConn,
-    "read" | "write" | "closeWrite" | "close" | "setNoDelay" | "remoteAddr"
+    "read" | "write" | "closeWrite" | "close" | "setNoDelay" | "localAddr" | "remoteAddr"
   > {
   reset?(): void;
 }
 
 /** The request that is being read. */
 class Incoming {
-  readonly reader = new RequestReader();
+  readonly reader: RequestReader;
   /** Codes of the remarks that were made meanwhile. */
   readonly said = new Set<RemarkCode>();
   isFull = false; // the last read had no room for more, so the next one belongs to it
   isContinued = false;
 
-  constructor(public reads = 0) {}
+  constructor(host: string, public reads = 0) {
+    this.reader = new RequestReader(host);
+  }
 }
 
 /** The last request that got its response. */
@@ -95,9 +97,10 @@ export class Connection {
   since = performance.now(); // of this state
   #state: State = "reading";
   #peer: Deno.NetAddr;
+  #host: string; // where the client has connected, as in a Host header
   #bytes = new Uint8Array(1024);
   #received = 0;
-  #incoming = new Incoming();
+  #incoming: Incoming;
   #last: Exchange = NO_EXCHANGE;
   #isIdled = false; // it was closed for being idle
   #drained = 0;
@@ -106,8 +109,10 @@ export class Connection {
   #endedBy: "client" | "server" | undefined = undefined;
 
   constructor(readonly server: Host, readonly conn: Conn, readonly id: number) {
-    const { hostname, ...rest } = conn.remoteAddr as Deno.NetAddr;
-    this.#peer = { hostname: hostname.replace(/^::ffff:(?=\d+\.)/, ""), ...rest };
+    this.#peer = unmapped(conn.remoteAddr as Deno.NetAddr);
+    const { hostname, port } = unmapped(conn.localAddr as Deno.NetAddr);
+    this.#host = hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
+    this.#incoming = new Incoming(this.#host);
   }
 
   /** Whether it may be given up for a new one: a client that has only just come may be about to ask. */
@@ -195,7 +200,8 @@ export class Connection {
     if (this.#state === "reading" && isLong) this.#endRequest().catch(() => this.close("server"));
     else if (this.#state === "reading") {
       if (this.#incoming.said.size > 0) return;
-      for (const remark of checkRequest(this.#bytes.subarray(0, this.#received))) this.#say(remark);
+      const bytes = this.#bytes.subarray(0, this.#received);
+      for (const remark of checkRequest(bytes, { host: this.#host })) this.#say(remark);
     } else if (this.#state === "idle") {
       const fault = this.#standingFault;
       if (fault === "silent") return;
@@ -281,7 +287,7 @@ export class Connection {
     if (this.#state === "idle" && !this.#isFurther(count)) return;
     if (this.#received === 0) {
       this.#enter("reading");
-      this.#incoming = new Incoming();
+      this.#incoming = new Incoming(this.#host);
     }
     this.#received += count;
     const incoming = this.#incoming;
@@ -338,7 +344,7 @@ export class Connection {
       delivery = this.#respond(next, bytes);
       if (this.#last.fault === undefined) sound.push(...delivery.parts);
       taken += next.size;
-      this.#incoming = new Incoming(Math.min(1, this.#received - taken));
+      this.#incoming = new Incoming(this.#host, Math.min(1, this.#received - taken));
       const isMore = !delivery.isLast && this.#last.fault === undefined && taken < this.#received;
       next = isMore
         ? this.#incoming.reader.read(this.#bytes.subarray(taken, this.#received))
@@ -475,3 +481,8 @@ export class Connection {
 
 /** An event without what all of them have. */
 type EventOf<E> = E extends ConnectionEvent ? Omit<E, keyof ConnectionEvent> : never;
+
+/** An IPv4 address as such, also if a socket for IPv6 has it. */
+function unmapped({ hostname, ...rest }: Deno.NetAddr): Deno.NetAddr {
+  return { hostname: hostname.replace(/^::ffff:(?=\d+\.)/, ""), ...rest };
+}

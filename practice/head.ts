@@ -93,11 +93,13 @@ export function parseHead(text: string, isWhole: boolean, remarks: RemarkList): 
   const line = parseLine(text, lineAt, remarks);
   if (line.isGarbled) return { ...NO_HEAD, ...line };
   const fields = parseFields(text, lineAt, line.isHttp10, isWhole, remarks);
+  const { hasUserAgent: _, host: __, ...framing } = fields;
   const path = line.target === "" ? {} : parseTarget(line.target, line.method, lineAt, remarks);
+  if (isWhole && !fields.hasUserAgent) noteHandwriting(line, fields, lineAt, remarks);
   return {
     ...NO_HEAD,
     ...line,
-    ...fields,
+    ...framing,
     ...path,
     isBroken: line.isBroken || fields.isBroken || path.isBroken === true,
   };
@@ -107,6 +109,22 @@ type Line = Pick<
   RequestHead,
   "method" | "target" | "isHttp10" | "isBroken" | "isGarbled" | "userId"
 >;
+
+/** What only people do who write a request by hand. */
+function noteHandwriting(
+  { method, target, isHttp10 }: Line,
+  { host }: Fields,
+  lineAt: number,
+  remarks: RemarkList,
+): void {
+  const targetAt = lineAt + method.length + 1;
+  if (isHttp10) remarks.say("http-1.0", targetAt + target.length + 1, "HTTP/1.0".length);
+  const origin = ORIGIN_REGEXP.exec(target)?.[0] ?? "";
+  if (origin) remarks.say("absolute-form", targetAt, origin.length);
+  if (host && remarks.port && remarks.port !== (/:(\d+)$/.exec(host.text)?.[1] ?? "80")) {
+    remarks.say("other-host", host.at, host.text.length);
+  }
+}
 
 function parseLine(head: string, at: number, remarks: RemarkList): Line {
   const line = head.slice(at, head.indexOf("\n", at)).replace(/\r$/, "");
@@ -122,10 +140,15 @@ function parseLine(head: string, at: number, remarks: RemarkList): Line {
   return { method: "", target: "", isHttp10: false, isBroken: true, isGarbled, userId };
 }
 
-type Fields = Pick<
-  RequestHead,
-  "isPersistent" | "expectsContinue" | "length" | "isChunked" | "framing" | "isBroken"
->;
+interface Fields extends
+  Pick<
+    RequestHead,
+    "isPersistent" | "expectsContinue" | "length" | "isChunked" | "framing" | "isBroken"
+  > {
+  hasUserAgent: boolean;
+  /** A valid Host, and where it is. */
+  host?: { text: string; at: number };
+}
 
 function parseFields(
   text: string,
@@ -138,6 +161,8 @@ function parseFields(
   let lfAlone = text[at - 2] === "\r" ? -1 : at - 1;
   let hosts = 0;
   let isHostMeant = false;
+  let host: Fields["host"];
+  let hasUserAgent = false;
   let connection = "";
   let expectsContinue = false;
   let length: number | undefined;
@@ -163,7 +188,11 @@ function parseFields(
     switch (name.toLowerCase()) {
       case "host":
         if (++hosts === 2) remarks.say("two-hosts", at, line.length);
-        else if (!literal && !HOST_REGEXP.test(content)) remarks.explain("host", content, valueAt);
+        else if (literal || HOST_REGEXP.test(content)) host = { text: content, at: valueAt };
+        else remarks.explain("host", content, valueAt);
+        break;
+      case "user-agent":
+        hasUserAgent = true;
         break;
       case "connection":
         connection += `,${content.toLowerCase()}`;
@@ -200,7 +229,8 @@ function parseFields(
   }
   const options = connection.split(",").map(trim);
   const isPersistent = isHttp10 ? options.includes("keep-alive") : !options.includes("close");
-  return { isPersistent, expectsContinue, length, isChunked, framing, isBroken };
+  const body = { length, isChunked, framing };
+  return { isPersistent, expectsContinue, ...body, isBroken, hasUserAgent, host };
 }
 
 type Path = Partial<

@@ -7,7 +7,6 @@
 import { isPut, quote } from "./drill_events.ts";
 import type { AnswerEvent, KeyServerEvent } from "./events.ts";
 import { FAULTS } from "./faults.ts";
-import { factOf } from "./remark.ts";
 import {
   type DrillRound,
   faultOf,
@@ -118,7 +117,7 @@ function judgeEnd(run: ProgramRun): DrillCause | null {
     const rationale = `the program has not ended after ${Math.round(seconds)} s`;
     const [first] = requests(run);
     const remark = unfinished(run);
-    if (remark) return { rationale: `${rationale}: ${factOf(remark)}`, help: helpOf(remark) };
+    if (remark) return { rationale: `${rationale}: ${remark.fact}`, help: helpOf(remark) };
     return first
       ? { rationale, help: helpFor(run) }
       : { rationale: `${rationale}, and sent no request`, help: `connect to ${address}` };
@@ -154,13 +153,13 @@ function judgeKeyRequest(run: ProgramRun): DrillCause | null {
     return {
       rationale: `the program sent no KEY request${
         first ? ` but ${quote(first.request)}` : remark ? "" : exitOf(run)
-      }${remark ? `: ${factOf(remark)}` : ""}`,
+      }${remark ? `: ${remark.fact}` : ""}`,
       help: remark ? helpOf(remark) : `connect to ${run.address}, and send KEY first`,
     };
   }
   if (!key.error) return null;
   return {
-    rationale: `the server refused the KEY request: ${factOf(key.error)}`,
+    rationale: `the server refused the KEY request: ${key.error.fact}`,
     help: helpOf(key.error),
   };
 }
@@ -183,7 +182,7 @@ function judgePutRequest(run: ProgramRun): DrillCause | null {
   const { error } = put;
   if (error) {
     return {
-      rationale: `the server refused ${quote(put.request)}: ${factOf(error)}`,
+      rationale: `the server refused ${quote(put.request)}: ${error.fact}`,
       help: faultOf(round) && isProven && !isBroken(round.name) ? help : helpOf(error),
     };
   }

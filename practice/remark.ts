@@ -112,6 +112,11 @@ export class RemarkList {
     this.#host = host;
   }
 
+  /** The port of the server, if its address is known. */
+  get port(): string | undefined {
+    return /\d+$/.exec(this.#host ?? "")?.[0];
+  }
+
   /** All of them, in the order in which they were found. */
   get all(): readonly Remark[] {
     return this.#remarks;

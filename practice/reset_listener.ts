@@ -91,6 +91,7 @@ interface NodeSocket {
 
 /** One of Node's sockets in the guise of one of Deno's. */
 class ResettableConn implements Conn {
+  readonly localAddr: Deno.NetAddr;
   readonly remoteAddr: Deno.NetAddr;
   #socket: Socket;
   #isEnded = false;
@@ -98,7 +99,8 @@ class ResettableConn implements Conn {
   #wake: () => void = () => {};
 
   constructor(socket: Socket) {
-    const { remoteAddress = "", remotePort = 0 } = socket;
+    const { localAddress = "", localPort = 0, remoteAddress = "", remotePort = 0 } = socket;
+    this.localAddr = { transport: "tcp", hostname: localAddress, port: localPort };
     this.remoteAddr = { transport: "tcp", hostname: remoteAddress, port: remotePort };
     this.#socket = socket;
     socket.on("readable", () => this.#wake());

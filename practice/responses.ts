@@ -94,12 +94,17 @@ export function decide(request: ReceivedRequest, address: string, keys: IssuedKe
     error = keys.check(request, address);
     if (error) remarks = [error, ...remarks];
   }
-  if (error) return { status: error.status!, message: error.message, error, remarks };
+  if (error) return { status: error.status!, message: bodyOfRefusal(error), error, remarks };
   if (request.key !== undefined) {
     return { status: 200, message: "Success: the key is right", remarks };
   }
   const key = newKey();
   return { status: 200, message: key, remarks, newKey: key };
+}
+
+/** The fact, and what to do on a second line. */
+function bodyOfRefusal({ fact, help, fix }: Remark): string {
+  return `${fact}\nhelp: ${fix ?? help}`;
 }
 
 /** Returns a key that nobody has yet: 128 hex digits. */

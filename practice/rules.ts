@@ -63,7 +63,7 @@ export type RemarkCode =
   | "chunks-incomplete" | "bad-chunk" | "length-not-a-number" | "two-lengths"
   | "length-and-chunked" | "unknown-coding" | "user-not-utf-8" | "no-host" | "two-hosts"
   | "blank-line-first" | "lf-alone" | "value-line-end" | "question-mark" | "query"
-  | "body-ignored" | "idle" | "still-open" | "reset" | "late-request" | "gone" | "kept-open"
+  | "http-1.0" | "absolute-form" | "other-host" | "body-ignored" | "idle" | "still-open" | "reset" | "late-request" | "gone" | "kept-open"
   | "crowded" | "no-key-issued" | "wrong-key" | "old-key" | "key-of-another"
   | "key-from-another-address" | "key-case" | "key-start" | "key-end" | "key-part";
 
@@ -583,10 +583,10 @@ const TABLE = {
       (_, { host }) => `write \`Host: ${host}\``, (_, { host }) => host],
     ["host-scheme", "warning", /^\w+:\/\//,
       (found) => `the Host header contains \`${found}\``,
-      (_, { host }) => `write \`Host: ${host}\`; many servers refuse the request`, ""],
+      (_, { host }) => `write \`Host: ${host}\`; many servers refuse the request`],
     ["host-path", "warning", /[/?#].*/,
       "the Host header contains a path",
-      (_, { host }) => `write \`Host: ${host}\`; many servers refuse the request`, ""],
+      (_, { host }) => `write \`Host: ${host}\`; many servers refuse the request`],
     ["host-tuple", "warning", /^\(?["'].*/,
       "the Host header is a Python tuple",
       (_, { host }) => `write f"{host}:{port}", so that it is \`Host: ${host}\``],
@@ -680,6 +680,15 @@ const TABLE = {
     ["query", "warning", null,
       "text after `?`, which this server ignores",
       "put the user id and the key into the path", ""],
+    ["http-1.0", "note", null,
+      "HTTP/1.0 instead of HTTP/1.1",
+      "write `HTTP/1.1`, as the exercise says", "HTTP/1.1"],
+    ["absolute-form", "note", null,
+      "URL instead of a path in the request line",
+      "send only the path; the address belongs in the Host header", ""],
+    ["other-host", "note", null,
+      "the Host header names another port",
+      (_, { host }) => `write \`Host: ${host}\``, (_, { host }) => host],
     ["body-ignored", "note", null,
       (_, { length }) => `body of ${octets(length)}, which this server ignores`,
       "put the user id and the key into the path"],

@@ -67,7 +67,7 @@ export interface KeyServerOptions {
   signal?: AbortSignal;
   /**
    * Milliseconds, above 0: a connection on which nothing comes for so long after an answer is closed,
-   * and a request that is not whole by then is remarked on. If it is not after 15 times as long, or
+   * and a request that is not whole by then is remarked on. If it is not after 5 times as long, or
    * if none has come at all, the answer is 400.
    * @default {2_000}
    */
@@ -164,7 +164,7 @@ export interface KeyServer extends AsyncDisposable {
  * await using server = startKeyServer({
  *   port: 0,
  *   onEvent(event) {
- *     if (event.type === "remark") console.log(event.remark.message);
+ *     if (event.type === "remark") console.log(event.remark.fact);
  *   },
  * });
  * const url = `http://127.0.0.1:${server.addr.port}`;

@@ -8,7 +8,7 @@ import { isPut, quote } from "./drill_events.ts";
 import type { CallReport, Exception, FoundFunction } from "./driver.ts";
 import type { AnswerEvent, KeyServerEvent } from "./events.ts";
 import { FAULTS } from "./faults.ts";
-import { factOf, type Remark } from "./remark.ts";
+import type { Remark } from "./remark.ts";
 import { type DrillRound, faultOf, isBroken, isCutOff, isRefused } from "./rounds.ts";
 import { cut, decodeLatin1, escapeControls } from "./text.ts";
 
@@ -172,7 +172,7 @@ function judgeEnd(call: Call): DrillCause | null {
     ? refusal
     : undefined;
   const rationale = `${name} has not ended after ${Math.round(seconds)} s`;
-  if (problem) return { rationale: `${rationale}: ${factOf(problem)}`, help: helpOf(problem) };
+  if (problem) return { rationale: `${rationale}: ${problem.fact}`, help: helpOf(problem) };
   if (count === 0) return { rationale: `${rationale}, and sent no request`, help: SERVE_HELP };
   if (count > MANY) {
     const help = "send the request once: if there is no whole response, return";
@@ -215,7 +215,7 @@ function judgeRequest(call: Call, method: "KEY" | "PUT"): DrillCause | null {
   const remark = events.find((event) =>
     event.type === "remark" && event.remark.severity === "error"
   );
-  const fact = remark?.type === "remark" ? `: ${factOf(remark.remark)}` : "";
+  const fact = remark?.type === "remark" ? `: ${remark.remark.fact}` : "";
   const sent = all.length > 0 ? ` but ${quote(all[0].request)}` : "";
   return {
     rationale: `${nameOf(call)} sent no ${method} request${sent}${fact}`,
@@ -557,14 +557,14 @@ function judgeRefusal(call: Call, method: "KEY" | "PUT"): DrillCause | null {
   const isForeign = error.code === "key-of-another" || error.code === "no-key-issued";
   if (isForeign && !call.isUserKnown) return null; // there was no KEY to learn the user from
   return {
-    rationale: `the server refused the ${method} request: ${factOf(error)}`,
+    rationale: `the server refused the ${method} request: ${error.fact}`,
     help: isForeign ? "send the same user id in KEY and PUT" : helpOf(error),
   };
 }
 
-/** What a remark says after its fact. */
-export function helpOf(remark: Remark): string {
-  return remark.message.slice(factOf(remark).length).replace(/^[:;] /, "") || SERVE_HELP;
+/** What to do about a remark: the corrected line, if there is one. */
+export function helpOf({ help, fix }: Remark): string {
+  return fix ?? help;
 }
 
 // ---- Words

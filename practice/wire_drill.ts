@@ -17,7 +17,7 @@ import type { AnswerEvent, ClosedEvent, KeyServerEvent, RequestEvent } from "./e
 import { FAULTS } from "./faults.ts";
 import { notify } from "./notify.ts";
 import { isUnread } from "./program_verdicts.ts";
-import { factOf, type Remark } from "./remark.ts";
+import type { Remark } from "./remark.ts";
 import {
   type DrillRound,
   faultOf,
@@ -29,7 +29,7 @@ import {
 } from "./rounds.ts";
 import { type KeyServer, startKeyServer } from "./server.ts";
 import { requestLine } from "./text.ts";
-import type { DrillCause } from "./verdicts.ts";
+import { type DrillCause, helpOf } from "./verdicts.ts";
 
 const NO_KEY_REGEXP = /\/(?:None|null|undefined)\/? |\/\/ /; // where a key should be
 const FIRST_HELP =
@@ -164,7 +164,7 @@ export class WireDrill implements Drill {
       case "remark":
         if (event.remark.code === "late-request") this.#hearLate(event.bytes);
         else if (trial?.open.has(connection) && event.remark.severity === "error") {
-          trial.hint = event.remark.message;
+          trial.hint = event.remark.fact;
         }
         break;
       case "answer":
@@ -200,7 +200,7 @@ export class WireDrill implements Drill {
       const rationale = `the conversation must begin with KEY, but it began with ${quote(request)}`;
       this.#end({ rationale, help: FIRST_HELP });
     } else if (error) {
-      this.#end({ rationale: `KEY was refused: ${error.message}`, help: FIRST_HELP });
+      this.#end({ rationale: `KEY was refused: ${error.fact}`, help: helpOf(error) });
     }
   }
 
@@ -244,7 +244,7 @@ export class WireDrill implements Drill {
       const isNone = trial.isBlank || NO_KEY_REGEXP.test(requestLine(request));
       cause = { rationale, help: isNone ? NONE_HELP : helpFor(trial.round) };
     } else if (error) {
-      const rationale = `${quote(request)} has not the correct key: ${factOf(error)}`;
+      const rationale = `${quote(request)} has not the correct key: ${error.fact}`;
       cause = { rationale, help: this.#isProven ? helpFor(trial.round) : FIRST_HELP };
     } else if (userId !== trial.userId) {
       const rationale = `the user id is \`${trial.userId}\` in KEY, but \`${userId}\` in PUT`;
