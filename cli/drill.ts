@@ -10,19 +10,20 @@ import {
   type DrillOptions,
   type DrillResult,
   type DrillRound,
+  type Remark,
   startDrill,
 } from "../practice/drill.ts";
+import { driverOf } from "../practice/driver.ts";
 import { type CandidateKind, roundsOf, targetOf } from "../practice/rounds.ts";
 import type { KeyServerEvent } from "../practice/server.ts";
-import { escapeControls } from "../practice/text.ts";
+import { cut, escapeControls } from "../practice/text.ts";
 import { EventLog } from "./event_log.ts";
 import { checkRound } from "./faults.ts";
-import type { Flags } from "./flags.ts";
+import { type Flags, quoteForShell } from "./flags.ts";
 import { listen, onInterrupt } from "./listening.ts";
 import {
   authority,
   columnsOf,
-  complain,
   jsonLine,
   type MainIo,
   type OutputStream,
@@ -61,9 +62,7 @@ export async function drill(
       drill?.stop({ now: true }); // nobody can read the rest
     }
   };
-  const report = json
-    ? new JsonReport(put, rounds)
-    : new TextReport(put, rounds, io.stdout, candidate, verbose);
+  const report = json ? new JsonReport(put, rounds) : new TextReport(put, rounds, io.stdout, flags);
   const log = new QueuedOutput(
     io.stderr,
     (count) => `(${count} entries were not read in time)\n`,
@@ -74,6 +73,10 @@ export async function drill(
     true,
     columnsOf(io.stderr),
   );
+  if (candidate !== undefined) {
+    const command = typeof candidate === "string" ? driverOf(candidate)!.command : candidate[0];
+    await Deno.permissions.request({ name: "run", command }); // a prompt would spoil the report
+  }
   const start = () =>
     startDrill({
       ...settings,
@@ -91,7 +94,9 @@ export async function drill(
     });
   const drill = listen(start, flags, io);
   if (!drill) return 2;
-  complain(io, greeting(authority(drill.addr.hostname, drill.addr.port), candidate, rounds.length));
+  const where = authority(drill.addr.hostname, drill.addr.port);
+  const line = greeting(where, candidate, rounds.length);
+  say(io, wrap("key_client: ", shown(io.stderr, line)));
   let isStopping = false;
   const release = onInterrupt(io, () => {
     drill.stop({ now: isStopping }).catch(() => {}); // it is awaited below
@@ -157,37 +162,43 @@ class TextReport implements Report {
   readonly #put: (text: string) => void;
   readonly #rounds: DrillRound[];
   readonly #candidate: Flags["candidate"];
+  readonly #portFlag: string;
+  readonly #columns: number;
   readonly #paint: Paint;
   readonly #isLive: boolean; // the line of the round under way changes
   readonly #erase: string;
   readonly #judged = new Set<string>();
-  #cause: DrillCause | null = null; // the last one
+  #cause: DrillCause | null = null; // of the last round
 
   constructor(
     put: (text: string) => void,
     rounds: DrillRound[],
     stdout: OutputStream,
-    candidate: Flags["candidate"],
-    isVerbose: boolean,
+    { candidate, port, verbose: isVerbose }: Flags,
   ) {
     this.#put = put;
     this.#rounds = rounds;
     this.#candidate = candidate;
+    this.#portFlag = port === 5000 || port === 0 ? "" : ` --port ${port}`;
+    this.#columns = columnsOf(stdout);
     this.#paint = painter(stdout);
     this.#isLive = stdout.isTerminal() && !isVerbose; // else the log may come in between
     this.#erase = this.#isLive ? "\r\x1b[K" : "";
   }
 
   waiting(round: DrillRound): void {
-    if (this.#isLive && this.#candidate === undefined) this.#put(`? ${this.#summary(round)}`);
+    if (this.#candidate === undefined) this.#progress("waiting for", round);
   }
 
   begun(round: DrillRound): void {
+    this.#progress("round", round);
+  }
+
+  #progress(what: string, round: DrillRound): void {
     if (!this.#isLive) return;
-    const progress = this.#candidate === undefined
-      ? ""
-      : `${this.#judged.size + 1} of ${this.#rounds.length}  `;
-    this.#put(`${this.#erase}… ${progress}${this.#summary(round)}`);
+    const count = `${this.#judged.size + 1} of ${this.#rounds.length}`;
+    const line = `… ${what} ${count}: ${this.#summary(round).trimEnd()}`;
+    this.#put(`${this.#erase}${cut(line, this.#columns - 1)}`); // a longer one would stay
   }
 
   result(result: DrillResult): void {
@@ -195,14 +206,16 @@ class TextReport implements Report {
     const id = this.#label(result);
     const isLate = this.#judged.has(id);
     this.#judged.add(id);
-    const late = isLate ? " (a PUT came late)" : "";
+    const late = isLate ? " (corrected)" : "";
     let text = `${this.#erase}${this.#mark(passed)} ${this.#summary(result)}${late}\n`;
-    for (const [name, part] of [["error", "rationale"], ["help", "help"]] as const) {
-      if (!cause) continue;
-      const isKnown = cause[part] === this.#cause?.[part];
-      text += wrap(`    ${name}: `, isKnown ? "as above" : escapeControls(cause[part]));
+    const isSame = cause !== null && cause.rationale === this.#cause?.rationale &&
+      cause.help === this.#cause.help;
+    if (isSame) text += "    as above\n";
+    else if (cause) {
+      text += wrap("    error: ", escapeControls(cause.rationale)) +
+        wrap("    help: ", escapeControls(cause.help));
     }
-    this.#cause = cause ?? this.#cause;
+    this.#cause = cause;
     this.#put(text);
     if (isLate) this.waiting(this.#rounds[this.#judged.size]);
   }
@@ -214,6 +227,7 @@ class TextReport implements Report {
       ? this.#table(results)
       : "";
     text += this.#scores(results);
+    text += warnings(results);
     if (flaw) text += `to try one round again: ${this.#again(flaw.name)}\n`;
     this.#put(text);
   }
@@ -225,8 +239,9 @@ class TextReport implements Report {
   /** The flags of a further drill. */
   #again(name: string): string {
     const candidate = this.#candidate;
-    if (typeof candidate === "string") return `--drill ${candidate} --fault ${name}`;
-    return `--drill --fault ${name}${candidate ? ` -- ${candidate.join(" ")}` : ""}`;
+    const flags = `--fault ${name}${this.#portFlag}`;
+    if (typeof candidate === "string") return `--drill ${quoteForShell(candidate)} ${flags}`;
+    return `--drill ${flags}${candidate ? ` -- ${candidate.map(quoteForShell).join(" ")}` : ""}`;
   }
 
   /** A row for each fault and a column for each function, in two halves. */
@@ -276,6 +291,18 @@ class TextReport implements Report {
   }
 }
 
+/** What this server puts up with in the requests, and others may not. */
+function warnings(results: DrillResult[]): string {
+  const remarks = new Map<string, Remark>();
+  for (const event of results.flatMap(({ events }) => events)) {
+    if (event.type !== "remark" || event.remark.severity !== "warning") continue;
+    if (!remarks.has(event.remark.code)) remarks.set(event.remark.code, event.remark);
+  }
+  return [...remarks.values()].map(({ code, fact, help, fix }) =>
+    `warning[${code}]: ${fact}\n${wrap("help: ", fix ?? help)}`
+  ).join("");
+}
+
 /** A JSON object for each result, as check50 has it, and one with the counts at the end. */
 class JsonReport implements Report {
   readonly #put: (text: string) => void;
@@ -310,7 +337,7 @@ function resultLine({ events, output: _, description, demand, ...result }: Drill
   const lines: string[] = [];
   const eventLog = new EventLog((text) => lines.push(text), (_, text) => text, false);
   for (const event of events) eventLog.add(event);
-  const log = lines.join("").trimEnd().split("\n");
+  const log = lines.join("").split("\n").filter((line) => line !== "");
   const { function: fn, name, passed, returned, raised, cause } = result;
   const about = { function: fn, name, description: `${description}: ${demand}`, passed };
   return jsonLine({ ...about, returned, raised, log, cause });

@@ -168,7 +168,8 @@ function parseCandidate({ files, command }: GivenFlags, isDrill: boolean) {
   );
 }
 
-function quoteForShell(word: string): string {
+/** Quotes a word if a shell would change it. */
+export function quoteForShell(word: string): string {
   return /^[\w./:{}=@%+,-]+$/.test(word) ? word : quote(word);
 }
 

@@ -20,7 +20,7 @@ export function listen<T>(
   } catch (error) {
     if (error instanceof Deno.errors.NotCapable) throw error;
     const reason = error instanceof Deno.errors.AddrInUse
-      ? "the port is in use, choose another one with --port"
+      ? "the port is in use; stop the program that uses it, or choose another one with --port"
       : error instanceof Deno.errors.AddrNotAvailable
       ? "that is no address of this machine; --host 0.0.0.0 is all of them"
       : error instanceof Error

@@ -86,7 +86,8 @@ export function painter(stream: OutputStream): Paint {
 /** Returns the width of the terminal, or 80. */
 export function columnsOf(stream: OutputStream): number {
   if (stream.columns) return stream.columns();
-  return stream.isTerminal() ? Deno.consoleSize().columns : 80;
+  const isOurs = stream === Deno.stdout || stream === Deno.stderr;
+  return isOurs && stream.isTerminal() ? Deno.consoleSize().columns : 80;
 }
 
 /** Wraps text by words: `start` comes before the first line, as many spaces before the others. */

@@ -2,7 +2,7 @@ import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { startKeyServer } from "../practice/server.ts";
 import { main } from "../main.ts";
 import { KEY } from "../testing/bytes.ts";
-import { jsonLine } from "./output.ts";
+import { columnsOf, jsonLine, wrap } from "./output.ts";
 import { answering, capture, CLOSED, failing, freePort, FULL, run } from "../testing/command.ts";
 
 Deno.test("main() escapes control characters on a terminal only", async () => {
@@ -91,5 +91,20 @@ Deno.test("main() keeps the result and the exit status if stderr fails", async (
     assertEquals(await main(["-p", freePort()], { stdout, stderr }), 1);
     assertEquals(await main(["--prot"], { stdout, stderr }), 2);
     assertEquals(stdout.text, "");
+  }
+});
+
+Deno.test("columnsOf() returns the width that a stream has, or 80", () => {
+  assertEquals(columnsOf({ ...capture(), columns: () => 40 }), 40);
+  assertEquals(columnsOf(capture()), 80);
+  assertEquals(columnsOf(capture({ terminal: true })), 80);
+});
+
+Deno.test("wrap() breaks a text between words only", () => {
+  assertEquals(wrap("a: ", "one two three", 12), "a: one two\n   three\n");
+  assertEquals(wrap("a: ", "x".repeat(20), 12), `a: ${"x".repeat(20)}\n`);
+  assertEquals(wrap("a: ", `one ${"x".repeat(20)}`, 12), `a: one\n   ${"x".repeat(20)}\n`);
+  for (const line of wrap("help: ", "word ".repeat(100).trim()).split("\n")) {
+    assertEquals(line.length < 80, true, line);
   }
 });

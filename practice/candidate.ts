@@ -10,14 +10,25 @@ import {
   driverOf,
   type Exception,
   type ImportReport,
-  REPORT_MARK,
 } from "./driver.ts";
 import { CandidateProcess, type ProcessOptions } from "./process.ts";
-import { cut, escapeControls } from "./text.ts";
+import { cut, escapeControls, lastError } from "./text.ts";
 
-/** Why there is nothing to judge. */
+/**
+ * There is nothing to judge: the candidate does not exist, cannot be run or imported, or has none of
+ * the two functions. The message says which.
+ *
+ * @example Usage
+ * ```ts
+ * import { CandidateError, startDrill } from "./drill.ts";
+ *
+ * const drill = startDrill({ port: 0, candidate: ["./no-such-program"] });
+ * await drill.finished.catch((error) => console.log(error instanceof CandidateError)); // true
+ * ```
+ */
 export class CandidateError extends Error {
-  override name = "CandidateError";
+  /** The name of the class. */
+  override readonly name = "CandidateError";
 }
 
 /** Starts a process, or says why that cannot be done. */
@@ -48,7 +59,7 @@ function startFailure(command: string, error: Error): string {
 }
 
 /** The end of a wait for a driver: a report, nothing in time, or the end of the process. */
-export interface Awaited<T> {
+export interface Outcome<T> {
   report?: T;
   end?: string;
 }
@@ -57,6 +68,7 @@ export interface Awaited<T> {
 export class ModuleProcess {
   #process: CandidateProcess;
   #reports: unknown[] = [];
+  #mark = crypto.randomUUID(); // so that nothing that a module prints is taken for a report
   #wake: () => void = () => {};
   #end: string | undefined = undefined;
 
@@ -65,10 +77,10 @@ export class ModuleProcess {
    *
    * @throws {CandidateError} If its interpreter cannot be run.
    */
-  constructor(readonly file: string, driver: Driver, env: Record<string, string>) {
+  constructor(file: string, driver: Driver, env: Record<string, string>) {
     const { command, args } = driver;
     const onLine = (line: string) => this.#take(line);
-    this.#process = start({ command, args: [...args, file], env, onLine });
+    this.#process = start({ command, args: [...args, file, this.#mark], env, onLine });
     this.#process.ended.then(({ code, signal }) => {
       this.#end = signal ? `signal ${signal}` : `exit status ${code}`;
       this.#wake();
@@ -81,7 +93,7 @@ export class ModuleProcess {
   }
 
   /** Waits for the end of the import. */
-  imported(time: number): Promise<Awaited<ImportReport>> {
+  imported(time: number): Promise<Outcome<ImportReport>> {
     return this.#next<ImportReport>(time);
   }
 
@@ -90,7 +102,8 @@ export class ModuleProcess {
     name: "do_key" | "do_put",
     key: string | undefined,
     time: number,
-  ): Promise<Awaited<CallReport>> {
+  ): Promise<Outcome<CallReport>> {
+    this.#reports = []; // of a process that the module has forked
     this.#process.tell(JSON.stringify({ function: name, key }));
     return this.#next<CallReport>(time);
   }
@@ -101,17 +114,13 @@ export class ModuleProcess {
   }
 
   #take(line: string): void {
-    const at = line.indexOf(REPORT_MARK);
+    const at = line.indexOf(this.#mark);
     if (at < 0) return; // not from the driver
-    try {
-      this.#reports.push(JSON.parse(line.slice(at + 1)));
-    } catch {
-      return; // not from the driver either
-    }
+    this.#reports.push(JSON.parse(line.slice(at + this.#mark.length)));
     this.#wake();
   }
 
-  async #next<T>(time: number): Promise<Awaited<T>> {
+  async #next<T>(time: number): Promise<Outcome<T>> {
     const timeout = Promise.withResolvers<void>();
     const timer = setTimeout(timeout.resolve, time);
     if (this.#reports.length === 0 && this.#end === undefined) {
@@ -128,11 +137,15 @@ export class ModuleProcess {
 /** Says why a module cannot be judged; returns `undefined` if it can. */
 export function importFailure(
   file: string,
-  { report, end }: Awaited<ImportReport>,
+  { report, end }: Outcome<ImportReport>,
   seconds: number,
+  output: string,
 ) {
   if (end !== undefined) {
-    return `Cannot import ${file}: it ends the process (${end}); remove calls that end the program`;
+    const error = lastError(output);
+    return `Cannot import ${file}: it ends the process (${end})${
+      error ? `: ${error}` : "; remove calls that end the program"
+    }`;
   }
   if (!report) {
     return `Cannot import ${file}: the import has not ended after ${seconds} s; put what runs there under \`if __name__ == "__main__":\``;
@@ -140,17 +153,23 @@ export function importFailure(
   const { problem, raised, functions } = report;
   if (problem === "missing") return `Cannot import ${file}: no such file`;
   if (problem === "folder") return `Cannot import ${file}: it is a folder; name the file in it`;
-  if (raised) return `Cannot import ${file}: ${importProblem(raised)}`;
-  const { do_key, do_put } = functions!;
-  if (do_key.name ?? do_put.name ?? do_key.owner ?? do_put.owner) return undefined;
+  if (raised) return `Cannot import ${file}: ${importProblem(file, raised)}`;
+  const isAny = Object.values(functions!).some(({ name, owner, similar }) =>
+    name ?? owner ?? similar
+  );
+  if (isAny) return undefined;
   return `Cannot judge ${file}: it has neither a function do_key nor a function do_put`;
 }
 
-function importProblem({ type, message, line, source }: Exception): string {
+function importProblem(
+  name: string,
+  { type, message, file, line, source }: Exception,
+): string {
   if (type === "SystemExit") {
     return 'it ends the program when it is imported; remove `exit()`, or put it under `if __name__ == "__main__":`';
   }
-  const place = line === undefined ? "" : ` in line ${line}`;
+  const of = file && file !== name ? ` of ${file}` : "";
+  const place = line === undefined ? "" : ` in line ${line}${of}`;
   const about = cut(message, 100);
   const isInput = type === "EOFError";
   const help = isInput ? "; remove `input()`: nobody types an answer when it is imported" : "";

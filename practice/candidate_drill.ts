@@ -4,7 +4,7 @@
  * @module
  */
 
-import { type Awaited, CandidateError, importFailure, ModuleProcess, start } from "./candidate.ts";
+import { CandidateError, importFailure, ModuleProcess, type Outcome, start } from "./candidate.ts";
 import { type CallReport, type Driver, driverOf, type FoundFunction } from "./driver.ts";
 import { EventBuffer } from "./drill_events.ts";
 import type { Drill, DrillOptions, DrillResult } from "./drill_types.ts";
@@ -58,7 +58,6 @@ export class CandidateDrill implements Drill {
         }`,
       );
     }
-    if (candidate.length === 0) throw new RangeError("candidate must have at least one word");
     const onEvent = (event: KeyServerEvent) => this.#hear(event);
     this.#server = startKeyServer({ hostname, port, delay, idleTimeout, onEvent });
     this.addr = this.#server.addr;
@@ -185,7 +184,7 @@ export class CandidateDrill implements Drill {
     const file = path.split(/[\\/]/).at(-1)!;
     let module = this.#load(path, driver);
     const imported = await module.imported(this.#patience);
-    const failure = importFailure(file, imported, Math.round(this.#patience / 1000));
+    const failure = importFailure(file, imported, this.#patience / 1000, module.output);
     if (failure && !this.#isStopped && this.#results.length === 0) {
       throw new CandidateError(failure);
     }
@@ -219,10 +218,10 @@ export class CandidateDrill implements Drill {
     const key = round.name === "wrong-key" ? "0".repeat(128) : this.#issued || this.#issue();
     await this.#prepare(round);
     this.#events.all = [];
-    const start = performance.now();
+    const begin = performance.now();
     const argument = round.function === "do_put" ? key : undefined;
     const ended = await module.call(round.function!, argument, this.#patience);
-    const seconds = (performance.now() - start) / 1000;
+    const seconds = (performance.now() - begin) / 1000;
     const isHung = !ended.report && ended.end === undefined;
     if (isHung) this.#hangs(round);
     const events = await this.#settle(module, isHung);
@@ -262,7 +261,9 @@ export class CandidateDrill implements Drill {
 
   /** Issues a key to the user that the module has named, if it has named one. */
   #issue(): string {
-    return this.#server.issueKey(this.#userId ?? "User1");
+    const { hostname } = this.addr;
+    const address = ["0.0.0.0", "::"].includes(hostname) ? undefined : hostname;
+    return this.#server.issueKey(this.#userId ?? "User1", address);
   }
 
   // ---- Programs
@@ -317,12 +318,12 @@ function mayRun(command: string): boolean {
 }
 
 /** Whether a function has returned something that can stand for a key. */
-function hasValue({ report }: Awaited<CallReport>): boolean {
+function hasValue({ report }: Outcome<CallReport>): boolean {
   return report !== undefined && !report.raised && report.kind !== "none" && report.size !== 0;
 }
 
 /** What a function returned or raised, as text. */
-function told({ report }: Awaited<CallReport>): Pick<Played, "returned" | "raised"> {
+function told({ report }: Outcome<CallReport>): Pick<Played, "returned" | "raised"> {
   const { raised, shown } = report ?? {};
   return {
     returned: shown ?? null,

@@ -84,6 +84,15 @@ export type {
  * ```
  */
 export function startDrill(options: DrillOptions = {}): Drill {
-  const { candidate } = options;
+  const { candidate, rounds, timeout, patience, quiet } = options;
+  for (const [name, list] of Object.entries({ rounds, candidate })) {
+    if (list?.length === 0) throw new RangeError(`${name} must not be empty`);
+  }
+  for (const [name, time = 1] of Object.entries({ timeout, patience, quiet })) {
+    if (time > 0 && time <= MAX_TIME) continue;
+    throw new RangeError(`${name} must be above 0 and at most ${MAX_TIME}, not ${time}`);
+  }
   return candidate === undefined ? new WireDrill(options) : new CandidateDrill(options, candidate);
 }
+
+const MAX_TIME = 2 ** 31 - 1; // ms; with more a timer fires at once

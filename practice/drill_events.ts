@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { AnswerEvent, KeyServerEvent, RequestEvent } from "./events.ts";
+import type { AnswerEvent, KeyServerEvent, RemarkEvent, RequestEvent } from "./events.ts";
 import { cut, requestLine } from "./text.ts";
 
 const MAX_EVENTS = 1000;
@@ -53,4 +53,26 @@ export function quote(request: Uint8Array): string {
 /** Tells whether a request is a PUT, or is meant to be one. */
 export function isPut(request: Uint8Array): boolean {
   return /^\W*PUT\b/i.test(requestLine(request));
+}
+
+/** The requests that got a response, or nothing in its place. */
+export function answersOf(events: readonly KeyServerEvent[]): AnswerEvent[] {
+  return events.filter((event) => event.type === "answer").filter(isFinal);
+}
+
+/** Whether an answer is to a request, and not the `100 Continue` before its body. */
+export function isFinal({ status, request }: AnswerEvent): boolean {
+  return status !== 100 && request.length > 0;
+}
+
+/** Whether the client closed a connection before it had read the last response. */
+export function isUnread(events: readonly KeyServerEvent[], connection?: number): boolean {
+  return events.some((event) =>
+    event.connection === connection && event.type === "remark" && isLost(event)
+  );
+}
+
+/** Whether a remark says that the client closed before it had read the response. */
+export function isLost({ remark }: RemarkEvent): boolean {
+  return remark.code === "gone" || remark.code === "reset";
 }

@@ -451,3 +451,61 @@ test("startDrill() fails a client that does not see the end of its connection", 
   assertMatch(cause!.help, /^after the last `recv\(\)`, compare/);
   conn.close();
 });
+
+test("startDrill() fails a client that hangs up later than its next KEY", async () => {
+  await using drill = drillOf({ faults: ["long-head", "no-length"] });
+  using keyConn = await open(drill.port, KEEPING_REQUEST);
+  const key = await keyOf(keyConn);
+  const unread = await open(drill.port, `PUT /key/Ada/${key}/ HTTP/1.1\r\nHost: a\r\n\r\n`);
+  await until(() => drill.events.filter(({ type }) => type === "answer").length === 2);
+  await talk(drill.port, KEY_REQUEST); // it ends the round
+  assertEquals(verdicts(drill.seen), ["✔ long-head"]);
+  unread.close();
+  await until(() => drill.seen.length >= 2);
+  assertEquals(drill.seen[1].cause!.rationale, UNREAD);
+});
+
+test("startDrill() fails a client that closes before it has read the response to PUT", async () => {
+  await using drill = drillOf({ faults: ["slow", "long-head"], delay: 200 });
+  for (const wait of [0, 50]) {
+    using keyConn = await open(drill.port, KEEPING_REQUEST);
+    const key = await keyOf(keyConn);
+    const conn = await open(drill.port, `PUT /key/Ada/${key}/ HTTP/1.1\r\nHost: a\r\n\r\n`);
+    await delay(wait);
+    conn.close();
+    await until(() => drill.seen.length === (wait === 0 ? 1 : 2));
+  }
+  assertEquals(drill.seen.map(({ cause }) => cause?.rationale), [UNREAD, UNREAD]);
+});
+
+test("startDrill() passes a client that shuts down its sending side and reads on", async () => {
+  await using drill = drillOf({ faults: ["split"] });
+  const wire = await talk(drill.port, KEY_REQUEST);
+  const conn = await open(drill.port, request(`PUT /key/Ada/${wire.slice(-128)}/`));
+  await conn.closeWrite();
+  assertStringIncludes(await new Response(conn.readable).text(), "Success");
+  assertEquals(verdicts(await drill.finished), ["✔ split"]);
+});
+
+test("startDrill() waits for a client to give up after the response to PUT", async () => {
+  const options = { rounds: ["silent:PUT", "truncate:PUT", "empty:PUT"], patience: 600 };
+  await using drill = drillOf(options);
+  const ends: Deno.TcpConn[] = [];
+  for (const name of ["silent", "truncate", "empty"]) {
+    using keyConn = await open(drill.port, KEEPING_REQUEST);
+    const key = await keyOf(keyConn);
+    const conn = await open(drill.port, request(`PUT /key/Ada/${key}/`));
+    if (name === "truncate") ends.push(conn); // it holds the connection
+    else {
+      await delay(250);
+      conn.close();
+    }
+    await until(() => drill.seen.some((result) => result.name === name));
+  }
+  assertEquals(verdicts(drill.seen), ["✔ silent", "✘ truncate", "✔ empty"]);
+  assertMatch(drill.seen[1].cause!.rationale, /^your client has not given up: its connection/);
+  assertEquals(drill.seen[1].cause!.help, FAULTS["truncate"].help);
+  for (const conn of ends) conn.close();
+});
+
+const UNREAD = "your client closed its connection before it had read the response to PUT";

@@ -320,10 +320,10 @@ Deno.test("startDrill() refuses options that make no sense", async () => {
     assertThrows(
       () => startDrill({ port: 0, [name]: 0 }),
       RangeError,
-      `${name} must be above 0, not 0`,
+      `${name} must be above 0 and at most 2147483647, not 0`,
     );
   }
-  assertThrows(() => startDrill({ port: 0, rounds: [] }), RangeError, "at least one");
+  assertThrows(() => startDrill({ port: 0, rounds: [] }), RangeError, "rounds must not be empty");
   const rounds = ["slow", "drop"];
   assertThrows(() => startDrill({ port: 0, rounds }), TypeError, 'Cannot use round "drop"');
   await using drill = drillOf();

@@ -24,6 +24,8 @@ export interface ImportReport {
 export interface FoundFunction {
   /** Its name; `null` if the module has no such function. */
   name: string | null;
+  /** A function whose name differs in case or underscores. */
+  similar?: string;
   /** The class of the module that has a method of this name. */
   owner?: string;
   /** How many arguments it requires, if that can be told. */
@@ -50,7 +52,7 @@ export interface CallReport {
   type?: string;
   /** Whether it is bytes, text, the language's value for nothing, or anything else. */
   kind?: "bytes" | "text" | "none" | "other";
-  /** Bytes (as ISO 8859-1) or text: its first 100,000 characters. */
+  /** Bytes (as ISO 8859-1) or text: its first 10,000 characters. */
   value?: string;
   /** Its length. */
   size?: number;
@@ -62,20 +64,19 @@ export interface CallReport {
 export interface Driver {
   /** The interpreter. */
   command: string;
-  /** Its arguments; the file comes after them. */
+  /** Its arguments. The file comes after them, then the mark at the start of each line of a report. */
   args: string[];
 }
 
-/** Before each line of a report: what a module prints cannot be taken for one. */
-export const REPORT_MARK = "\x1e";
-
 const PYTHON = String.raw`
-import json, os, queue, signal, sys, threading, types
+import sys
+sys.path.pop(0)  # the current folder, whose files must not hide Python's own modules
+import json, linecache, os, queue, signal, threading, types
 
 report, control = os.fdopen(os.dup(1), "w"), os.fdopen(os.dup(0))
 os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # the module's standard input is empty
 os.dup2(2, 1)  # what it prints is no report
-path = os.path.abspath(sys.argv[1])
+path, mark = os.path.abspath(sys.argv[1]), sys.argv[2]
 folder, file = os.path.split(path)
 lines = queue.SimpleQueue()
 
@@ -92,22 +93,27 @@ def tell(**values):
             stream.flush()
         except Exception:
             pass
-    report.write("\x1e" + json.dumps(values) + "\n")
+    report.write(mark + json.dumps(values) + "\n")
     report.flush()
 
 def explain(error):
-    import linecache
     kind = type(error)
     own = kind.__module__ in ("builtins", file[:-3])
     name = kind.__qualname__ if own else f"{kind.__module__}.{kind.__qualname__}"
-    about = {"type": name, "message": str(error)[:300]}
+    try:
+        about = {"type": name, "message": str(error)[:300]}
+    except Exception:
+        about = {"type": name, "message": ""}
     trace = error.__traceback__
     while trace:
         where = trace.tb_frame.f_code.co_filename
-        if os.path.dirname(os.path.abspath(where)) == folder:
+        if not where.startswith("<") and os.path.dirname(os.path.abspath(where)) == folder:
             about.update(file=os.path.basename(where), line=trace.tb_lineno,
                          source=linecache.getline(where, trace.tb_lineno).strip()[:200])
         trace = trace.tb_next
+    if isinstance(error, SyntaxError) and error.filename:
+        about.update(message=str(error.msg), file=os.path.basename(error.filename),
+                     line=error.lineno, source=(error.text or "").strip()[:200])
     return about
 
 def attempt(action):
@@ -119,13 +125,14 @@ def attempt(action):
     if value is None:
         about["kind"] = "none"
     if isinstance(value, bytes):
-        about.update(kind="bytes", value=value[:100000].decode("latin-1"), size=len(value))
+        about.update(kind="bytes", value=value[:10000].decode("latin-1"), size=len(value))
     if isinstance(value, str):
-        about.update(kind="text", value=value[:100000], size=len(value))
+        about.update(kind="text", value=value[:10000], size=len(value))
     if isinstance(value, types.CoroutineType):
         value.close()
     try:
-        about["shown"] = repr(value[:100] if isinstance(value, (bytes, str)) else value)[:100]
+        shown = repr(value[:100] if isinstance(value, (bytes, str)) else value)
+        about["shown"] = shown if len(shown) <= 100 else shown[:97] + "..."
     except BaseException:
         about["shown"] = about["type"]
     return about
@@ -141,7 +148,7 @@ def find(module, *names):
     public = getattr(module, "__all__", [n for n in vars(module) if not n.startswith("_")])
     for name in names:
         function = getattr(module, name, None)
-        if name in public and callable(function):
+        if name in list(public) and callable(function):
             about, code = {"name": name}, getattr(function, "__code__", None)
             if isinstance(function, types.FunctionType):
                 count = code.co_argcount
@@ -150,6 +157,9 @@ def find(module, *names):
                 if not code.co_flags & 4:
                     about["allowed"] = count
             return function, about
+    for name in public:
+        if name.replace("_", "").lower() == names[1].lower() and callable(getattr(module, name)):
+            return None, {"name": None, "similar": name}
     for owner in vars(module).values():
         if isinstance(owner, type) and any(hasattr(owner, name) for name in names):
             return None, {"name": None, "owner": owner.__name__}
@@ -160,7 +170,7 @@ def main():
     if not os.path.isfile(path):
         return tell(problem="folder" if os.path.isdir(path) else "missing")
     sys.argv[:] = [file]
-    sys.path[0] = folder
+    sys.path.insert(0, folder)
     os.chdir(folder)
     found = {}
     def imported():
@@ -181,16 +191,21 @@ threading.Event().wait()  # until the drill has read the report
 `;
 
 const DENO = String.raw`
-const [path] = Deno.args;
+const [path, mark] = Deno.args;
 const report = Deno.stdout;
 const control = Deno.stdin.readable.pipeThrough(new TextDecoderStream()).getReader();
-const empty = { read: () => Promise.resolve(null), readSync: () => null, isTerminal: () => false };
+const empty = {
+  read: () => Promise.resolve(null),
+  readSync: () => null,
+  isTerminal: () => false,
+  readable: new ReadableStream({ start: (controller) => controller.close() }),
+};
 Object.defineProperty(Deno, "stdin", { value: empty }); // the module's standard input is empty
 Object.defineProperty(Deno, "stdout", { value: Deno.stderr }); // what it prints is no report
 console.log = console.info = console.debug = console.error;
 
 function tell(values) {
-  const line = new TextEncoder().encode("\x1e" + JSON.stringify(values) + "\n");
+  const line = new TextEncoder().encode(mark + JSON.stringify(values) + "\n");
   for (let sent = 0; sent < line.length;) sent += report.writeSync(line.subarray(sent));
 }
 
@@ -202,6 +217,7 @@ function explain(error) {
   return place ? { ...about, file: place[1].split("/").at(-1), line: Number(place[2]) } : about;
 }
 
+const cut = (text) => text.length <= 100 ? text : text.slice(0, 97) + "...";
 const kinds = {
   bytes: (value) => value instanceof Uint8Array,
   text: (value) => typeof value === "string",
@@ -216,13 +232,13 @@ async function attempt(action) {
     const isObject = typeof value === "object" && value !== null;
     const type = isObject ? value.constructor?.name ?? "object" : value === null ? "null" : typeof value;
     const text = kind === "bytes"
-      ? Array.from(value.subarray(0, 100_000), (byte) => String.fromCharCode(byte)).join("")
+      ? Array.from(value.subarray(0, 10_000), (byte) => String.fromCharCode(byte)).join("")
       : value;
     return {
       type,
       kind,
-      ...(kind === "bytes" || kind === "text") && { value: text.slice(0, 100_000), size: value.length },
-      shown: kind === "bytes" || kind === "text" ? JSON.stringify(text.slice(0, 100)) : Deno.inspect(value).slice(0, 100),
+      ...(kind === "bytes" || kind === "text") && { value: text.slice(0, 10_000), size: value.length },
+      shown: cut(kind === "bytes" || kind === "text" ? JSON.stringify(text.slice(0, 100)) : Deno.inspect(value)),
     };
   } catch (error) {
     return { raised: explain(error) };
@@ -245,6 +261,7 @@ async function main() {
   const file = await Deno.realPath(path);
   const url = "file://" + (file.startsWith("/") ? "" : "/") + encodeURI(file.replaceAll("\\", "/")).replace(/[?#]/g, encodeURIComponent);
   folder = new URL(".", url).href;
+  Deno.chdir(new URL(".", url));
   let module;
   const imported = await attempt(async () => {
     module = { ...await import(url) };

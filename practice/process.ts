@@ -4,7 +4,7 @@
  * @module
  */
 
-const MAX_OUTPUT = 1_048_576; // characters of output that are kept, the last ones
+const MAX_OUTPUT = 1_048_576; // characters of output that are kept: the first and the last half
 const GRACE_TIME = 500; // ms for output that comes after the end of the process
 const ENCODER = new TextEncoder();
 
@@ -22,7 +22,12 @@ export class CandidateProcess {
   /** Resolves when it has ended and its output has been read. */
   readonly ended: Promise<Deno.CommandStatus>;
   /** What it has written, standard output and standard error as they came. */
-  output = "";
+  get output(): string {
+    return this.#start + this.#rest;
+  }
+
+  #start = "";
+  #rest = "";
   /** Whether a process that it has started was still running after its end. */
   hasLeft = false;
   #child: Deno.ChildProcess;
@@ -44,7 +49,11 @@ export class CandidateProcess {
       stderr: "piped",
     }).spawn();
     this.#stdin = onLine && this.#child.stdin.getWriter();
-    const keep = (text: string) => this.output = (this.output + text).slice(-MAX_OUTPUT);
+    const keep = (text: string) => {
+      const room = MAX_OUTPUT / 2 - this.#start.length;
+      this.#start += text.slice(0, room);
+      this.#rest = (this.#rest + text.slice(room)).slice(-MAX_OUTPUT / 2);
+    };
     const streams = [
       new OutputReader(this.#child.stdout, onLine ? byLine(onLine) : keep),
       new OutputReader(this.#child.stderr, keep),
@@ -59,8 +68,9 @@ export class CandidateProcess {
 
   /** Ends the process with all that it has started, and waits until they have ended. */
   async kill(): Promise<void> {
-    this.#killGroup();
-    this.#stdin?.close().catch(() => {}); // a driver ends its group itself, which needs no permission
+    this.#stdin?.close().catch(() => {});
+    // A driver then ends its group itself, if the drill may run this program, but not kill groups.
+    if (!this.#killGroup() && this.#stdin) await this.#endWithin(GRACE_TIME);
     try {
       this.#child.kill("SIGKILL");
     } catch {
@@ -69,24 +79,32 @@ export class CandidateProcess {
     await this.ended;
   }
 
-  #killGroup(): void {
+  async #endWithin(time: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, time);
+    await Promise.race([this.ended, promise]);
+    clearTimeout(timer);
+  }
+
+  /** Returns whether there was somebody to kill. */
+  #killGroup(): boolean {
     try {
       Deno.kill(-this.#child.pid, "SIGKILL");
+      return true;
     } catch {
-      // Nobody is left, or only some programs may be run.
+      return false; // nobody is left, or only some programs may be run
     }
   }
 
   async #end(streams: OutputReader[]): Promise<Deno.CommandStatus> {
     const status = await this.#child.status;
     const timer = setTimeout(() => {
-      this.hasLeft = true;
-      this.#killGroup();
+      this.hasLeft = this.#killGroup();
       for (const stream of streams) stream.cancel();
     }, GRACE_TIME);
     await Promise.all(streams.map((stream) => stream.ended));
     clearTimeout(timer);
-    this.#killGroup();
+    if (this.#killGroup()) this.hasLeft = true;
     await this.#stdin?.close().catch(() => {});
     return status;
   }

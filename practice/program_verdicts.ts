@@ -4,7 +4,7 @@
  * @module
  */
 
-import { isPut, quote } from "./drill_events.ts";
+import { answersOf, isPut, isUnread, quote } from "./drill_events.ts";
 import type { AnswerEvent, KeyServerEvent } from "./events.ts";
 import { FAULTS } from "./faults.ts";
 import {
@@ -17,7 +17,7 @@ import {
   isRefused,
 } from "./rounds.ts";
 import { cut, escapeControls } from "./text.ts";
-import { type DrillCause, helpOf, SERVE_HELP } from "./verdicts.ts";
+import { connectHelp, type DrillCause, helpOf, SERVE_HELP } from "./verdicts.ts";
 
 /** A run of a program, and what came of it. */
 export interface ProgramRun {
@@ -38,6 +38,7 @@ export interface ProgramRun {
   readonly isProven: boolean;
 }
 
+const MAX_SEARCHED = 65_536; // characters of output in which a crash is looked for
 const MAX_TIME = 15_000; // ms from KEY to PUT
 
 /** The words with which an uncaught error ends a program, in the languages that say so. */
@@ -49,7 +50,7 @@ const CRASH_REGEXPS = [
   /^thread '[^\n]*' (?:\(\d+\) )?(?<error>panicked at (?:[^\n]*:\n[^\n]+|[^\n]*))/m, // Rust
   // deno-lint-ignore no-control-regex
   /^(?:\x1b\[[\d;]*m)*error(?:\x1b\[[\d;]*m)*: (?<error>Uncaught [^\n]*)/m, // Deno
-  /^(?<error>\w*Error\b[^\n]*)[^]{0,2000}?^ {4}at [^]{0,5000}?^Node\.js v/m, // Node.js
+  /^(?<error>\w*Error\b[^\n]*\n)(?:(?! {4}at )[^\n]*\n){0,5}?(?: {4}at [^\n]*\n)+(?:[^\n]*\n){0,15}?Node\.js v/m, // Node.js
   /^(?<error>Unhandled exception\.? [^\n]*)/m, // .NET
   /^(?:PHP )?(?<error>(?:Fatal|Parse) error: [^\n]*)/m, // PHP
   /^[^\n]*\.rb:\d+:in [`'][^\n]*?': (?<error>[^\n]*\([\w:]+\))/m, // Ruby
@@ -59,7 +60,7 @@ const CRASH_REGEXPS = [
 /** Judges a run; returns `null` if the program did what it must. */
 export function judgeProgram(run: ProgramRun): DrillCause | null {
   const cause = judgeRun(run);
-  if (cause === null || !run.hasLeft) return cause;
+  if (cause === null || !run.hasLeft || run.status === undefined) return cause;
   return {
     rationale: `${cause.rationale}; the program ended before a process that it had started`,
     help: "wait in the program for the processes that it starts",
@@ -95,9 +96,7 @@ function judgeRun(run: ProgramRun): DrillCause | null {
 /** What to do about a crash before the first request. */
 function startHelp({ address }: ProgramRun, { rationale, help }: DrillCause): string {
   if (rationale.startsWith("the program crashed with SIG")) return help;
-  return /refused/i.test(rationale)
-    ? `connect to ${address}, where the drill listens`
-    : "correct this error first";
+  return /refused/i.test(rationale) ? connectHelp(address) : "correct this error first";
 }
 
 const NO_PUT = "; if there is no key, send no PUT";
@@ -120,20 +119,35 @@ function judgeEnd(run: ProgramRun): DrillCause | null {
     if (remark) return { rationale: `${rationale}: ${remark.fact}`, help: helpOf(remark) };
     return first
       ? { rationale, help: helpFor(run) }
-      : { rationale: `${rationale}, and sent no request`, help: `connect to ${address}` };
+      : { rationale: `${rationale}, and sent no request`, help: connectHelp(address) };
   }
   const signal = status.signal ?? SHELL_SIGNALS[status.code];
+  const tail = output.slice(-MAX_SEARCHED);
   for (const pattern of status.success ? [] : CRASH_REGEXPS) { // else the program has caught it
-    const error = pattern.exec(output)?.groups?.error;
+    const match = pattern.exec(tail);
+    const error = match?.groups?.error;
     if (error === undefined) continue;
-    const about = escapeControls(error.replace(/\s+/g, " "));
-    return { rationale: `the program crashed: ${cut(about, 100)}`, help: helpFor(run) };
+    const about = escapeControls(error.trim().replace(/\s+/g, " "));
+    const rationale = `the program crashed${lineOf(match![0])}: ${cut(about, 100)}`;
+    const isCaught = isCutOff(run.round.name) && SOCKET_ERROR_REGEXP.test(error);
+    const help = isCaught ? CATCH_HELP + (hasKey(run.round) ? "" : NO_PUT) : helpFor(run);
+    return { rationale, help };
   }
   if (!signal) return null;
   const help = signal === "SIGPIPE"
     ? "ignore SIGPIPE, and check what `send()` returns"
     : "check what each call returns: after an error there is no data";
   return { rationale: `the program crashed with ${signal}`, help };
+}
+
+const SOCKET_ERROR_REGEXP = /^(?:Connection\w+|BrokenPipeError|TimeoutError|OSError|socket\.)/;
+const CATCH_HELP = "catch it: put the conversation into `try:`, then `except OSError:`";
+
+/** The line of the program that a Python traceback names last. */
+function lineOf(traceback: string): string {
+  const lines = traceback.matchAll(/^ {2}File "(?!.*[\\/]lib[\\/]|<).*?([^\\/"]+)", line (\d+)/gim);
+  const [, file, line] = [...lines].at(-1) ?? [];
+  return line === undefined ? "" : ` in line ${line} of ${file}`;
 }
 
 /** The signals that a shell tells by its exit status. */
@@ -154,7 +168,7 @@ function judgeKeyRequest(run: ProgramRun): DrillCause | null {
       rationale: `the program sent no KEY request${
         first ? ` but ${quote(first.request)}` : remark ? "" : exitOf(run)
       }${remark ? `: ${remark.fact}` : ""}`,
-      help: remark ? helpOf(remark) : `connect to ${run.address}, and send KEY first`,
+      help: remark ? helpOf(remark) : first ? "send KEY first" : connectHelp(run.address),
     };
   }
   if (!key.error) return null;
@@ -219,14 +233,6 @@ function judgeOutput(run: ProgramRun): DrillCause | null {
   return { rationale: `the program did not print ${JSON.stringify(cut(put.message, 40))}`, help };
 }
 
-/** Whether the client closed a connection before it had read the last response. */
-export function isUnread(events: readonly KeyServerEvent[], connection: number): boolean {
-  return events.some((event) =>
-    event.connection === connection && event.type === "remark" &&
-    (event.remark.code === "gone" || event.remark.code === "reset")
-  );
-}
-
 function helpFor({ round }: ProgramRun): string {
   const fault = faultOf(round);
   if (fault === undefined) return SERVE_HELP;
@@ -234,10 +240,8 @@ function helpFor({ round }: ProgramRun): string {
   return hasKey(round) ? help : help + NO_PUT;
 }
 
-/** The requests that got a response, or nothing in its place. */
 function requests({ events }: ProgramRun): AnswerEvent[] {
-  return events.filter((event) => event.type === "answer")
-    .filter(({ status, request }) => status !== 100 && request.length > 0);
+  return answersOf(events);
 }
 
 function puts(run: ProgramRun): AnswerEvent[] {

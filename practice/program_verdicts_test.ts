@@ -11,7 +11,9 @@ import { bytes, KEY } from "../testing/bytes.ts";
 const ADDRESS = "127.0.0.1:5010";
 const SUCCESS = "Success: the key is right";
 const PEER: Deno.NetAddr = { transport: "tcp", hostname: "127.0.0.1", port: 50000 };
-const CONNECT = `connect to ${ADDRESS}, where the drill listens`;
+const CONNECT =
+  `connect to ${ADDRESS}, where the drill listens: its port is in the environment variable KEY_SERVER_PORT`;
+const CATCH = "catch it: put the conversation into `try:`, then `except OSError:`";
 const NO_PUT = "if there is no key, send no PUT";
 
 // ---- Events
@@ -118,6 +120,28 @@ Traceback (most recent call last):
     raise ValueError("no length")
 ValueError: no length
 `;
+const PYTHON_LIBRARY = `Traceback (most recent call last):
+  File "/home/ada/client.py", line 5, in <module>
+    with urlopen("http://127.0.0.1:5010/") as response:
+  File "/usr/lib/python3.12/urllib/request.py", line 215, in urlopen
+    return opener.open(url, data, timeout)
+  File "/usr/lib/python3.12/socket.py", line 707, in readinto
+    return self._sock.recv_into(b)
+TimeoutError: timed out
+`;
+const PYTHON_FROZEN = `Traceback (most recent call last):
+  File "/home/ada/client.py", line 2, in <module>
+    importlib.import_module("x")
+  File "<frozen importlib._bootstrap>", line 1324, in _find_and_load_unlocked
+ModuleNotFoundError: No module named 'x'
+`;
+const PYTHON_ONLY_LIBRARY = `Traceback (most recent call last):
+  File "/usr/lib/python3.12/runpy.py", line 198, in _run_module_as_main
+    return _run_code(code, main_globals, None)
+ValueError: no
+`;
+const RESET_BY_PEER = "ConnectionResetError: [Errno 104] Connection reset by peer";
+const withError = (error: string) => PYTHON.replace(RESET_BY_PEER, error);
 const JAVA = `Exception in thread "main" java.net.SocketException: Connection reset
 \tat java.base/sun.nio.ch.NioSocketImpl.implRead(NioSocketImpl.java:328)
 \tat Client.main(Client.java:12)
@@ -190,10 +214,44 @@ const CPP = `terminate called after throwing an instance of 'std::runtime_error'
   what():  no response
 `;
 
-const CRASHES: [language: string, output: string, status: Deno.CommandStatus, error: string][] = [
-  ["Python", PYTHON, ended(1), "ConnectionResetError: [Errno 104] Connection reset by peer"],
-  ["Python, after another exception", PYTHON_CHAIN, ended(1), "KeyError: 'Content-Length'"],
-  ["Python, syntax error", PYTHON_SYNTAX, ended(1), "SyntaxError: invalid syntax"],
+const CRASHES: [
+  language: string,
+  output: string,
+  status: Deno.CommandStatus,
+  error: string,
+  line?: number,
+  help?: string,
+][] = [
+  ["Python", PYTHON, ended(1), RESET_BY_PEER, 3, CATCH],
+  ["Python, after another exception", PYTHON_CHAIN, ended(1), "KeyError: 'Content-Length'", 9],
+  ["Python, syntax error", PYTHON_SYNTAX, ended(1), "SyntaxError: invalid syntax", 1],
+  ["Python, in a library", PYTHON_LIBRARY, ended(1), "TimeoutError: timed out", 5, CATCH],
+  [
+    "Python, in frozen code",
+    PYTHON_FROZEN,
+    ended(1),
+    "ModuleNotFoundError: No module named 'x'",
+    2,
+  ],
+  ["Python, only in a library", PYTHON_ONLY_LIBRARY, ended(1), "ValueError: no"],
+  [
+    "Python, pipe",
+    withError("BrokenPipeError: [Errno 32]"),
+    ended(1),
+    "BrokenPipeError: [Errno 32]",
+    3,
+    CATCH,
+  ],
+  ["Python, OSError", withError("OSError: [Errno 9]"), ended(1), "OSError: [Errno 9]", 3, CATCH],
+  [
+    "Python before 3.10, timeout",
+    withError("socket.timeout: timed out"),
+    ended(1),
+    "socket.timeout: timed out",
+    3,
+    CATCH,
+  ],
+  ["Python, not of the socket", withError("IndexError: no"), ended(1), "IndexError: no", 3],
   ["Java", JAVA, ended(1), "java.net.SocketException: Connection reset"],
   ["Go", GO, ended(2), "panic: runtime error: index out of range [1] with length 1"],
   [
@@ -250,13 +308,13 @@ const CRASHES: [language: string, output: string, status: Deno.CommandStatus, er
   ["C++", CPP, ended(134, "SIGABRT"), "no response"],
 ];
 
-for (const [language, output, status, error] of CRASHES) {
+for (const [language, output, status, error, line, help] of CRASHES) {
   Deno.test(`judgeProgram() recognizes a crash of ${language}`, () => {
     const events = [GONE];
     const run = runOf("empty:KEY", { output: `connecting...\n${output}`, status, events });
     assertEquals(judgeProgram(run), {
-      rationale: `the program crashed: ${error}`,
-      help: `${FAULTS.empty.help}; ${NO_PUT}`,
+      rationale: `the program crashed${line ? ` in line ${line} of client.py` : ""}: ${error}`,
+      help: `${help ?? FAULTS.empty.help}; ${NO_PUT}`,
     });
   });
 }
@@ -320,8 +378,22 @@ testRows([
     "a crash after the response to PUT",
     "sound",
     { status: ended(1), output: PYTHON },
-    "the program crashed: ConnectionResetError: [Errno 104] Connection reset by peer",
+    `the program crashed in line 3 of client.py: ${RESET_BY_PEER}`,
     SERVE_HELP,
+  ],
+  [
+    "a crash after the response to PUT, not of the socket",
+    "sound",
+    { status: ended(1), output: withError("IndexError: list index out of range") },
+    "the program crashed in line 3 of client.py: IndexError: list index out of range",
+    SERVE_HELP,
+  ],
+  [
+    "a crash of the socket between KEY and PUT",
+    "slow",
+    { status: ended(1), output: withError("TimeoutError: timed out"), events: [ISSUED] },
+    "the program crashed in line 3 of client.py: TimeoutError: timed out",
+    FAULTS.slow.help,
   ],
   [
     "a crash between KEY and PUT",
@@ -341,7 +413,7 @@ testRows([
     "a crash before the first request",
     "sound",
     { status: ended(1), output: PYTHON_SYNTAX, events: [] },
-    "the program crashed: SyntaxError: invalid syntax",
+    "the program crashed in line 1 of client.py: SyntaxError: invalid syntax",
     "correct this error first",
   ],
   [
@@ -363,11 +435,23 @@ testRows([
     "sound",
     {
       status: ended(1),
-      output: PYTHON.replace(/\w+: \[.*/, "ConnectionRefusedError: [Errno 111] Connection refused"),
+      output: withError("ConnectionRefusedError: [Errno 111] Connection refused"),
       events: [],
     },
-    "the program crashed: ConnectionRefusedError: [Errno 111] Connection refused",
+    "the program crashed in line 3 of client.py: ConnectionRefusedError: [Errno 111] Connection refused",
     CONNECT,
+  ],
+  [
+    "a crash because nothing listens there, and the drill on port 5000",
+    "sound",
+    {
+      status: ended(1),
+      output: withError("ConnectionRefusedError: [Errno 111] Connection refused"),
+      events: [],
+      address: "127.0.0.1:5000",
+    },
+    "the program crashed in line 3 of client.py: ConnectionRefusedError: [Errno 111] Connection refused",
+    "connect to 127.0.0.1:5000, where the drill listens",
   ],
 ]);
 
@@ -386,7 +470,7 @@ testRows([
     "sound",
     { events: [], output: "" },
     "the program sent no KEY request",
-    `connect to ${ADDRESS}, and send KEY first`,
+    CONNECT,
   ],
   [
     "nothing sent, an error printed",
@@ -397,14 +481,14 @@ testRows([
       output: "usage: client PORT\npython3: can't open file 'client.py'\n",
     },
     "the program sent no KEY request and ended with exit status 2: python3: can't open file 'client.py'",
-    `connect to ${ADDRESS}, and send KEY first`,
+    CONNECT,
   ],
   [
     "nothing sent and printed, another status",
     "reset:KEY",
     { events: [], status: ended(1), output: "" },
     "the program sent no KEY request and ended with exit status 1",
-    `connect to ${ADDRESS}, and send KEY first`,
+    CONNECT,
   ],
   [
     "connected, nothing sent",
@@ -439,7 +523,7 @@ testRows([
     "sound",
     { events: [TAKEN] },
     "the program sent no KEY request but PUT /key/Ada/0123/ HTTP/1.1",
-    `connect to ${ADDRESS}, and send KEY first`,
+    "send KEY first",
   ],
   [
     "KEY refused",
@@ -633,7 +717,7 @@ testRows([
     "sound",
     { ...HUNG, events: [] },
     "the program has not ended after 30 s, and sent no request",
-    `connect to ${ADDRESS}`,
+    CONNECT,
   ],
   [
     "no end, request not whole",

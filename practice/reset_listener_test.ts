@@ -34,12 +34,14 @@ test("startKeyServer() with the fault reset listens as one without does", async 
   assertThrows(() => startKeyServer({ port, fault: "reset" }), Deno.errors.AddrInUse);
   await using six = startKeyServer({ hostname: "::1", port: 0, fault: "reset" });
   six.fault = undefined;
+  await six.ready;
   using client = new KeyClient({ hostname: "::1", port: six.addr.port });
   assertEquals((await client.verifyKey(await client.requestKey())).message, SUCCESS);
   await using again = startKeyServer({ port: 0, fault: "reset" });
   await again.shutdown();
   await using third = startKeyServer({ port: again.addr.port, fault: "reset" });
   third.fault = "chunked";
+  await third.ready;
   assertEquals(statusOf(await talk(third, CLOSING_REQUEST)), 200);
 });
 

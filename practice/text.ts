@@ -78,3 +78,13 @@ export function visible(bytes: Uint8Array, isWhole: boolean): string[] {
   }
   return chars;
 }
+
+/** Returns the last line of what a program has printed, if it is an error. */
+export function lastError(output: string): string | undefined {
+  // deno-lint-ignore no-control-regex
+  const plain = output.replace(/\x1b\[[\d;]*m/g, "").trimEnd();
+  const line = plain.slice(plain.lastIndexOf("\n") + 1);
+  const error = /^(?:error: )?(?:Uncaught .*|[\w.]*(?:Error|Exception|Exit)\b.*)/.exec(line)?.[0] ??
+    /^error: .*/m.exec(plain.slice(-4096))?.[0];
+  return error && escapeControls(cut(error, 100));
+}

@@ -4,13 +4,13 @@
  * @module
  */
 
-import { isPut, quote } from "./drill_events.ts";
+import { answersOf, isPut, isUnread, quote } from "./drill_events.ts";
 import type { CallReport, Exception, FoundFunction } from "./driver.ts";
 import type { AnswerEvent, KeyServerEvent } from "./events.ts";
 import { FAULTS } from "./faults.ts";
 import type { Remark } from "./remark.ts";
 import { type DrillRound, faultOf, isBroken, isCutOff, isRefused } from "./rounds.ts";
-import { cut, decodeLatin1, escapeControls } from "./text.ts";
+import { cut, decodeLatin1, escapeControls, lastError } from "./text.ts";
 
 /** Why a client did not pass a round. */
 export interface DrillCause {
@@ -64,6 +64,7 @@ interface Words {
   /** How to remove white space around bytes or text. */
   trimBytes: string;
   trimText: string;
+  stop: string;
   append: string;
   fromHex: string;
 }
@@ -82,6 +83,8 @@ const PYTHON_WORDS: Words = {
   textOfBytes: 'use only the body: `response.decode().partition("\\r\\n\\r\\n")[2]`',
   trimBytes: "`return body.strip()`",
   trimText: "`return body.strip()`",
+  stop:
+    "stop when the body has Content-Length bytes, or when `recv()` returns `b''`: `if not data: break`",
   append: "add each part to what has been received: `response += data`",
   fromHex: "remove `bytes.fromhex()`",
 };
@@ -99,6 +102,7 @@ const SCRIPT_WORDS: Words = {
   textOfBytes: 'use only the body: `new TextDecoder().decode(response).split("\\r\\n\\r\\n")[1]`',
   trimBytes: "return only the 128 digits",
   trimText: "`return body.trim()`",
+  stop: "stop when the body has Content-Length bytes, or when the connection ends",
   append: "add each part to what has been received",
   fromHex: "remove `Uint8Array.fromHex()`",
 };
@@ -125,11 +129,15 @@ export function judgeSignature(
   const isPython = words === PYTHON_WORDS;
   const wanted = name === "do_key" ? "do_key()" : "do_put(key_val)";
   if (found.name === null) {
-    const method = found.owner && `; class ${found.owner} has a method of this name`;
+    const method = found.similar
+      ? ` but ${found.similar}`
+      : found.owner && `; class ${found.owner} has a method of this name`;
     const own = isPython ? name : name === "do_key" ? "doKey" : "doPut";
     return {
       rationale: `${file} has no function ${own}${method ?? ""}`,
-      help: isPython
+      help: found.similar
+        ? `rename ${found.similar} to ${own}`
+        : isPython
         ? `write \`def ${wanted}:\` at the start of a line, outside of any class`
         : `write \`export function ${
           wanted.replace("do_key", "doKey").replace("do_put", "doPut")
@@ -156,9 +164,12 @@ function judgeEnd(call: Call): DrillCause | null {
   const name = nameOf(call);
   if (report) return null;
   if (end !== undefined) {
+    const error = lastError(call.output);
     return {
-      rationale: `${name} ended the process (${end})`,
-      help: "return from the function: remove calls that end the program",
+      rationale: `${name} ended the process (${end})${error ? `: ${error}` : ""}`,
+      help: error
+        ? "correct this error first"
+        : "return from the function: remove calls that end the program",
     };
   }
   const count = requests(call).length;
@@ -178,7 +189,9 @@ function judgeEnd(call: Call): DrillCause | null {
     const help = "send the request once: if there is no whole response, return";
     return { rationale: `${rationale}, and sent ${count} requests`, help };
   }
-  return { rationale, help: helpFor(call) };
+  const fault = faultOf(round);
+  const isWhole = fault === undefined || FAULTS[fault].isBroken && !isCutOff(round.name);
+  return { rationale, help: isWhole ? wordsOf(call.file).stop : FAULTS[fault].help };
 }
 
 /** Judges how long it took to return what it must. */
@@ -219,8 +232,20 @@ function judgeRequest(call: Call, method: "KEY" | "PUT"): DrillCause | null {
   const sent = all.length > 0 ? ` but ${quote(all[0].request)}` : "";
   return {
     rationale: `${nameOf(call)} sent no ${method} request${sent}${fact}`,
-    help: remark?.type === "remark" ? helpOf(remark.remark) : `connect to ${address}, and send it`,
+    help: remark?.type === "remark"
+      ? helpOf(remark.remark)
+      : all.length > 0
+      ? `send the ${method} request`
+      : connectHelp(address),
   };
+}
+
+/** Where to connect. If the port is not the usual one, the file must learn it. */
+export function connectHelp(address: string): string {
+  const hint = address.endsWith(":5000")
+    ? ""
+    : ": its port is in the environment variable KEY_SERVER_PORT";
+  return `connect to ${address}, where the drill listens${hint}`;
 }
 
 const MIXED_HELP = "do not mix bytes and str: use `.decode()` or `.encode()`";
@@ -229,7 +254,7 @@ const MIXED_HELP = "do not mix bytes and str: use `.decode()` or `.encode()`";
 const EXCEPTION_HELP: [RegExp, string | ((call: Call, error: Exception) => string)][] = [
   [
     /^ConnectionRefused|Connection refused|ECONNREFUSED/,
-    ({ address }) => `connect to ${address}, where the drill listens`,
+    ({ address }) => connectHelp(address),
   ],
   [
     /'bytes' object has no attribute 'encode'/,
@@ -249,6 +274,18 @@ const EXCEPTION_HELP: [RegExp, string | ((call: Call, error: Exception) => strin
   [
     /can only concatenate str|can't concat str|bytes-like object|(?:must be|expected) (?:str|bytes)\b/,
     MIXED_HELP,
+  ],
+  [
+    /'str' object cannot be interpreted as an integer/,
+    (_, { source }) =>
+      source?.includes("connect") ? "the port must be a number: `int(port)`" : MIXED_HELP,
+  ],
+  [
+    /^AttributeError: (?:partially initialized )?module '\w+' has no attribute/,
+    ({ file }, { message }) =>
+      message.includes(`module '${file.replace(/\.py$/, "")}'`)
+        ? `rename ${file}: it hides Python's own module of this name`
+        : "check the name: the module has no such function",
   ],
   [/^UnicodeDecodeError/, "decode once, when the whole body has been received"],
   [
@@ -278,7 +315,9 @@ function judgeRaised(
   const [, usual] = EXCEPTION_HELP.find(([pattern]) => pattern.test(text)) ?? [];
   const known = typeof usual === "function" ? usual(call, error) : usual;
   const about = cut(message, 80);
-  const detail = source ? `${cut(source, 60)}${about && ` (${about})`}` : about;
+  const code = source && cut(source, 60);
+  const more = about && !code?.includes(message) ? ` (${about})` : "";
+  const detail = code ? code + more : about;
   return {
     rationale: escapeControls(
       `${nameOf(call)} raised ${type}${place}${must && `, ${must}`}${detail && `: ${detail}`}`,
@@ -322,13 +361,12 @@ function judgeKey(call: Call): DrillCause | null {
     return { rationale: `there was no key, but ${name} sent ${quote(put.request)}`, help };
   }
   if (raised) {
-    const help = `catch it in ${name}, and return ${none}: ${handlerOf(call, raised)}`;
-    return judgeRaised(call, raised, `must return ${none}`, help);
+    return judgeRaised(call, raised, `must return ${none}`, catchHelp(call, raised));
   }
   if (report!.kind !== "none") {
     return {
       rationale: `${name} returned ${shown(report!)}, must return ${none}`,
-      help: report!.kind === "bytes" && report!.size !== 0
+      help: report!.size !== undefined && report!.size > 0
         ? helpFor(call)
         : `if there is no key, \`return ${none}\``,
     };
@@ -340,11 +378,22 @@ function judgeKey(call: Call): DrillCause | null {
   };
 }
 
-/** The code that catches an exception. Python's OSError is all that sockets raise. */
-function handlerOf({ file }: Call, { type }: Exception): string {
-  if (wordsOf(file) === SCRIPT_WORDS) return "`catch { return null; }`";
-  const isOSError = /^(?:Connection|BrokenPipe|Timeout|OSError|socket\.)/.test(type);
-  return `\`except ${isOSError ? "OSError" : type}:\``;
+const OS_ERROR_REGEXP =
+  /^(?:Connection|BrokenPipe|Timeout|OSError|socket\.|urllib\.error\.|http\.client\.RemoteDisconnected)/;
+
+/**
+ * What to do about an exception where there is no key. In Python only those of the socket are to be
+ * caught: to catch the others would hide the mistake.
+ */
+function catchHelp(call: Call, { type }: Exception): string {
+  const name = nameOf(call);
+  if (wordsOf(call.file) === SCRIPT_WORDS) {
+    return `catch it in ${name}: \`catch { return null; }\``;
+  }
+  const isOSError = OS_ERROR_REGEXP.test(type);
+  return isOSError
+    ? `catch it in ${name}, and return None: put the conversation into \`try:\`, then \`except OSError:\``
+    : helpFor(call);
 }
 
 /** Judges what was returned where there is a key. */
@@ -374,6 +423,9 @@ function judgeValueOfKey(call: Call): DrillCause | null {
       `returned ${shown(report!)}, which is ${type}; must return ${bytes}`,
       isCopied ? words.copy : kind === "text" ? toBytes : "return the body of the response",
     );
+  }
+  if (value.includes("HTTP/1.") && round.name === "interim") {
+    return fail("returned the headers of the second response", helpFor(call));
   }
   if (value.includes("HTTP/1.")) return fail("returned the headers too", words.bodyOfBytes);
   if (value.trim() === key) return fail("returned white space around the key", words.trimBytes);
@@ -483,7 +535,7 @@ function judgeMessage(call: Call): DrillCause | null {
   }
   const returned = `returned ${shown(report!)}`;
   const help = oddHelp(call);
-  const unread = isUnread(call)
+  const unread = isUnread(call.events, requests(call).at(-1)?.connection)
     ? fail(
       `${returned} and did not read the response`,
       help ?? `${words.read}, and return the body of the response`,
@@ -498,6 +550,9 @@ function judgeMessage(call: Call): DrillCause | null {
   }
   if (/^HTTP\/1\.[^\r\n]*$/.test(value.trim())) {
     return fail("returned only the status line", "return the body of the response");
+  }
+  if (value.includes("HTTP/1.") && round.name === "interim") {
+    return fail("returned the headers of the second response", helpFor(call));
   }
   if (value.includes("HTTP/1.")) {
     const body = kind === "bytes" ? words.textOfBytes : words.bodyOfText;
@@ -531,30 +586,22 @@ function isNothing({ kind, type }: CallReport): boolean {
 
 // ---- The wire
 
-/** The requests of the call that got a response, or nothing in its place. */
 function requests({ events }: Call): AnswerEvent[] {
-  return events.filter((event) => event.type === "answer")
-    .filter(({ status, request }) => status !== 100 && request.length > 0);
-}
-
-/** Whether the client closed its connection before it had read the last response. */
-function isUnread(call: Call): boolean {
-  const last = requests(call).at(-1)?.connection;
-  return call.events.some((event) =>
-    event.type === "remark" && event.connection === last &&
-    (event.remark.code === "gone" || event.remark.code === "reset")
-  );
+  return answersOf(events);
 }
 
 function isAnswered(call: Call, bytes: Uint8Array): boolean {
   return requests(call).some(({ request }) => request.length >= bytes.length);
 }
 
+/** Codes of a key that was issued to somebody else. */
+const FOREIGN_CODES: string[] = ["key-of-another", "no-key-issued", "key-from-another-address"];
+
 /** Judges whether the server refused the last request of this method. */
 function judgeRefusal(call: Call, method: "KEY" | "PUT"): DrillCause | null {
   const { error } = requests(call).findLast((event) => event.method === method)!;
   if (!error) return null;
-  const isForeign = error.code === "key-of-another" || error.code === "no-key-issued";
+  const isForeign = FOREIGN_CODES.includes(error.code);
   if (isForeign && !call.isUserKnown) return null; // there was no KEY to learn the user from
   return {
     rationale: `the server refused the ${method} request: ${error.fact}`,

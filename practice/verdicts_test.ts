@@ -5,7 +5,7 @@ import { FAULTS } from "./faults.ts";
 import type { Remark, Severity } from "./remark.ts";
 import { roundsOf } from "./rounds.ts";
 import type { RemarkCode } from "./rules.ts";
-import { type Call, judgeCall, judgeSignature, SERVE_HELP } from "./verdicts.ts";
+import { type Call, connectHelp, judgeCall, judgeSignature, SERVE_HELP } from "./verdicts.ts";
 import { bytes, KEY } from "../testing/bytes.ts";
 
 const ADDRESS = "127.0.0.1:5010";
@@ -14,6 +14,10 @@ const ZEROS = "0".repeat(128);
 const SUCCESS = "Success: the key is right";
 const PEER: Deno.NetAddr = { transport: "tcp", hostname: "127.0.0.1", port: 50000 };
 const FIRST = "make the round `sound` pass first";
+const CONNECT =
+  `connect to ${ADDRESS}, where the drill listens: its port is in the environment variable KEY_SERVER_PORT`;
+const STOP =
+  "stop when the body has Content-Length bytes, or when `recv()` returns `b''`: `if not data: break`";
 
 // ---- Events
 
@@ -114,6 +118,24 @@ function testRows(rows: Row[]): void {
   }
 }
 
+// ---- Where to connect
+
+const WHERE: [address: string, help: string][] = [
+  [ADDRESS, CONNECT],
+  ["127.0.0.1:5000", "connect to 127.0.0.1:5000, where the drill listens"],
+  [
+    "127.0.0.1:15000",
+    "connect to 127.0.0.1:15000, where the drill listens: its port is in the environment variable KEY_SERVER_PORT",
+  ],
+];
+
+for (const [address, help] of WHERE) {
+  Deno.test(`connectHelp() tells where to connect: ${address}`, () => {
+    assertEquals(connectHelp(address), help);
+    assertEquals(judgeCall(callOf("sound:KEY", NONE, { address, events: [] }))!.help, help);
+  });
+}
+
 // ---- What a function must be
 
 const FOUND: [
@@ -135,6 +157,22 @@ const FOUND: [
     { name: null },
     "client.py has no function do_key",
     "write `def do_key():` at the start of a line, outside of any class",
+  ],
+  [
+    "do_key in other letters",
+    "client.py",
+    "sound:KEY",
+    { name: null, similar: "Do_Key" },
+    "client.py has no function do_key but Do_Key",
+    "rename Do_Key to do_key",
+  ],
+  [
+    "do_put in other letters counts more than one in a class",
+    "client.py",
+    "sound:PUT",
+    { name: null, similar: "doput", owner: "Client" },
+    "client.py has no function do_put but doput",
+    "rename doput to do_put",
   ],
   [
     "do_put in a class",
@@ -271,7 +309,7 @@ testRows([
     "sound:KEY",
     undefined,
     "do_key() has not ended after 30 s",
-    SERVE_HELP,
+    STOP,
     LIMIT,
   ],
   [
@@ -279,8 +317,16 @@ testRows([
     "silent:KEY",
     undefined,
     "do_key() has not ended after 30 s",
-    `${FAULTS.silent.help}; if there is no key, return None`,
+    FAULTS.silent.help,
     LIMIT,
+  ],
+  [
+    "no end in an odd round, never a key before",
+    "keep-open:KEY",
+    undefined,
+    "do_key() has not ended after 30 s",
+    FAULTS["keep-open"].help,
+    { ...LIMIT, ...UNPROVEN },
   ],
   [
     "no end, no response to PUT",
@@ -303,7 +349,7 @@ testRows([
     "wrong-key",
     undefined,
     "do_put() has not ended after 30 s",
-    "return the body of the response, whatever its status is",
+    STOP,
     {
       ...LIMIT,
       events: [
@@ -384,7 +430,7 @@ testRows([
     "sound:KEY",
     NONE,
     "do_key() sent no KEY request",
-    `connect to ${ADDRESS}, and send it`,
+    CONNECT,
     { events: [] },
   ],
   [
@@ -429,7 +475,7 @@ testRows([
     "sound:PUT",
     returned(KEY, "str"),
     "do_put() sent no PUT request but KEY /user/Ada/ HTTP/1.1",
-    `connect to ${ADDRESS}, and send it`,
+    "send the PUT request",
     { events: [ISSUED] },
   ],
   [
@@ -554,17 +600,17 @@ const EXCEPTIONS: [text: string, source: string | undefined, help: string, round
   [
     "ConnectionRefusedError: [Errno 111] Connection refused",
     "sock.connect(('127.0.0.1', 80))",
-    `connect to ${ADDRESS}, where the drill listens`,
+    CONNECT,
   ],
   [
     "URLError: <urlopen error [Errno 111] Connection refused>",
     "urlopen(request)",
-    `connect to ${ADDRESS}, where the drill listens`,
+    CONNECT,
   ],
   [
     "Error: connect ECONNREFUSED 127.0.0.1:80",
     undefined,
-    `connect to ${ADDRESS}, where the drill listens`,
+    CONNECT,
   ],
   [
     "AttributeError: 'bytes' object has no attribute 'encode'",
@@ -616,6 +662,11 @@ const EXCEPTIONS: [text: string, source: string | undefined, help: string, round
     "TypeError: cannot use a string pattern on a bytes-like object",
     "re.search('\\d+', head)",
     "do not mix bytes and str: use `.decode()` or `.encode()`",
+  ],
+  [
+    "TypeError: 'str' object cannot be interpreted as an integer",
+    "sock.connect(('127.0.0.1', '5000'))",
+    "the port must be a number: `int(port)`",
   ],
   [
     "UnicodeDecodeError: 'utf-8' codec can't decode byte 0xc3",
@@ -675,6 +726,20 @@ testRows([
     "sound:KEY",
     raised("AssertionError", "assert len(key) == 128"),
     "do_key() raised AssertionError in line 9, must return bytes: assert len(key) == 128",
+    SERVE_HELP,
+  ],
+  [
+    "an exception whose message is in the line",
+    "sound:KEY",
+    raised("ValueError: no status line", 'raise ValueError("no status line")'),
+    'do_key() raised ValueError in line 9, must return bytes: raise ValueError("no status line")',
+    SERVE_HELP,
+  ],
+  [
+    "an exception whose message has more than the line",
+    "sound:KEY",
+    raised("ValueError: status 405", 'raise ValueError(f"status {status}")'),
+    'do_key() raised ValueError in line 9, must return bytes: raise ValueError(f"status {status}") (status 405)',
     SERVE_HELP,
   ],
   [
@@ -760,7 +825,7 @@ testRows([
     "reset:KEY",
     raised("ConnectionResetError: [Errno 104] Connection reset by peer", "data = sock.recv(1024)"),
     "do_key() raised ConnectionResetError in line 9, must return None: data = sock.recv(1024) ([Errno 104] Connection reset by peer)",
-    "catch it in do_key(), and return None: `except OSError:`",
+    "catch it in do_key(), and return None: put the conversation into `try:`, then `except OSError:`",
     RESET,
   ],
   [
@@ -768,15 +833,23 @@ testRows([
     "garbage:KEY",
     raised("IndexError: list index out of range", "status = head.split()[1]"),
     "do_key() raised IndexError in line 9, must return None: status = head.split()[1] (list index out of range)",
-    "catch it in do_key(), and return None: `except IndexError:`",
+    `${FAULTS.garbage.help}; if there is no key, return None`,
     RESET,
+  ],
+  [
+    "an exception of the client, never a key before",
+    "short-key:KEY",
+    raised("ValueError: no key", "raise ValueError(problem)"),
+    "do_key() raised ValueError in line 9, must return None: raise ValueError(problem) (no key)",
+    `${FAULTS["short-key"].help}; if there is no key, return None`,
+    UNPROVEN,
   ],
   [
     "an exception of JavaScript",
     "reset:KEY",
     raised("ConnectionReset: Connection reset by peer", undefined, 5, "client.ts"),
     "doKey() raised ConnectionReset in line 5, must return null: Connection reset by peer",
-    "catch it in doKey(), and return null: `catch { return null; }`",
+    "catch it in doKey(): `catch { return null; }`",
     { ...RESET, ...SCRIPT },
   ],
   [
@@ -807,6 +880,13 @@ testRows([
     "status-404:KEY",
     returned("error", "str"),
     "do_key() returned 'error', must return None",
+    `${FAULTS["status-404"].help}; if there is no key, return None`,
+  ],
+  [
+    "an empty string",
+    "status-404:KEY",
+    returned("", "str"),
+    "do_key() returned '', must return None",
     "if there is no key, `return None`",
   ],
   [
@@ -1380,6 +1460,21 @@ testRows([
     returned("100 Continue", "str"),
     `do_put() returned '100 Continue', must return "${SUCCESS}"`,
     FAULTS.interim.help,
+  ],
+  [
+    "the headers after 100",
+    "interim:PUT",
+    returned(`HTTP/1.1 200 OK\r\n\r\n${SUCCESS}`, "str"),
+    "do_put() returned the headers of the second response",
+    FAULTS.interim.help,
+  ],
+  [
+    "the headers after 100, as bytes, never a message before",
+    "interim:PUT",
+    returned(`HTTP/1.1 200 OK\r\n\r\n${SUCCESS}`),
+    "do_put() returned the headers of the second response",
+    SERVE_HELP,
+    UNPROVEN,
   ],
   [
     "half of the message",

@@ -11,12 +11,11 @@
  * @module
  */
 
-import { EventBuffer, isProbe, isPut, quote } from "./drill_events.ts";
+import { EventBuffer, isFinal, isLost, isProbe, isPut, isUnread, quote } from "./drill_events.ts";
 import type { Drill, DrillOptions, DrillResult } from "./drill_types.ts";
 import type { AnswerEvent, ClosedEvent, KeyServerEvent, RequestEvent } from "./events.ts";
 import { FAULTS } from "./faults.ts";
 import { notify } from "./notify.ts";
-import { isUnread } from "./program_verdicts.ts";
 import type { Remark } from "./remark.ts";
 import {
   type DrillRound,
@@ -37,6 +36,7 @@ const FIRST_HELP =
 const NONE_HELP = "send PUT only if there is a key: `if key_val is not None:`";
 const LATE_HELP =
   "a closed connection carries no further request, even if `send()` raises no error: make a new one for PUT";
+const UNREAD = "your client closed its connection before it had read the response to PUT";
 const UNREAD_HELP = "read the response to PUT to its end, then close the connection";
 
 /** A round that is under way. */
@@ -91,10 +91,6 @@ export class WireDrill implements Drill {
     this.#options = options;
     this.#rounds = roundsOf("wire", options.rounds);
     this.#times = { timeout, patience, quiet };
-    if (this.#rounds.length === 0) throw new RangeError("rounds must have at least one name");
-    for (const [name, time] of Object.entries(this.#times)) {
-      if (!(time > 0)) throw new RangeError(`${name} must be above 0, not ${time}`);
-    }
     const onEvent = (event: KeyServerEvent) => this.#hear(event);
     const { delay, idleTimeout } = options;
     const [first] = this.#rounds;
@@ -163,17 +159,16 @@ export class WireDrill implements Drill {
     switch (event.type) {
       case "remark":
         if (event.remark.code === "late-request") this.#hearLate(event.bytes);
+        else if (isLost(event) && connection === this.#last?.put) this.#hearLoss();
         else if (trial?.open.has(connection) && event.remark.severity === "error") {
           trial.hint = event.remark.fact;
         }
         break;
       case "answer":
-        if (event.status !== 100 && event.request.length > 0) this.#hearRequest(event);
+        if (isFinal(event)) this.#hearRequest(event);
         break;
       case "closed":
-        if (trial?.put === connection && (!isGivingUp(trial) || trial.open.size === 0)) {
-          this.#endWithPut();
-        }
+        if (trial?.put === connection) this.#endWithPut();
     }
   }
 
@@ -267,6 +262,17 @@ export class WireDrill implements Drill {
     notify(this.#options.onResult, amended);
   }
 
+  /** The client has not read the response to the PUT of the round before. */
+  #hearLoss(): void {
+    const { round } = this.#last!;
+    const result = this.#results.at(-1)!;
+    if (!result.passed || isBroken(round.name)) return;
+    const events = [...result.events, ...this.#events.all];
+    const amended = resultOf(round, { rationale: UNREAD, help: UNREAD_HELP }, events);
+    this.#results[this.#results.length - 1] = amended;
+    notify(this.#options.onResult, amended);
+  }
+
   #tick(period: number): void {
     this.#clock += period;
     const trial = this.#trial;
@@ -294,8 +300,7 @@ export class WireDrill implements Drill {
   #endWithPut(): void {
     const { round, put } = this.#trial!;
     const isRead = isBroken(round.name) || !isUnread(this.#events.all, put!);
-    const rationale = "your client closed its connection before it had read the response to PUT";
-    this.#end(isRead ? null : { rationale, help: UNREAD_HELP });
+    this.#end(isRead ? null : { rationale: UNREAD, help: UNREAD_HELP });
   }
 
   #endWithoutPut(isNext = false): void {
