@@ -1,8 +1,9 @@
 /**
- * What is wrong with a request to the key server: bytes in, remarks out; no socket, no clock.
+ * Finds out what is wrong with a request to the key server. It needs no network: it takes bytes and
+ * returns remarks.
  *
- * A request that a strict reader of RFC 9112 accepts gets no remark. Anything else is looked up in
- * one table, `RULES` in `rules.ts`: the mistakes that people make when they write HTTP by hand.
+ * A valid KEY or PUT request gets no error and no warning. All remarks come from one table, `RULES`
+ * in `rules.ts`: it lists the mistakes that people make when they write HTTP by hand.
  *
  * @example Usage
  * ```ts
@@ -22,12 +23,13 @@ export type { RemarkCode } from "./rules.ts";
 export type { Remark, Severity } from "./remark.ts";
 
 /**
- * Checks one request, and the bytes after it, as if nothing more will come.
+ * Checks one request, and the bytes after it. It takes the request as it is: no more bytes will
+ * come.
  *
- * @param bytes All that a client sent.
- * @param options The address of the server that the advice names; by default `127.0.0.1:5000`.
- * @returns What is to be said about it, the errors first; the first error is the answer. Empty for a
- * request without a fault.
+ * @param bytes Everything that a client sent.
+ * @param options The address of the server, which the help mentions. By default `127.0.0.1:5000`.
+ * @returns The remarks on the request, the errors first. The server would respond with the first
+ * error. If nothing is wrong, the array is empty.
  *
  * @example Usage
  * ```ts
