@@ -102,11 +102,12 @@ function fail(error: unknown, { values }: GivenFlags, io: MainIo): number {
   if (io.signal?.aborted && error === io.signal.reason) return 130;
   const [exit, code] = error instanceof UsageError ? [2, "usage"] : [1, "failed"];
   const message = error instanceof Error ? error.message : String(error);
+  const help = error instanceof UsageError ? error.help : undefined;
   const isJson = values.has("json");
   const isServer = values.has("serve") || values.has("drill");
-  if (!isJson || isServer) complain(io, exit === 2 ? `${message}; see --help` : message);
-  if (isJson && isServer) printError(io, message);
-  else if (isJson) printJson(io, { exit, error: { code, message } });
+  if (!isJson || isServer) complain(io, message, help);
+  if (isJson && isServer) printError(io, message, help);
+  else if (isJson) printJson(io, { exit, error: { code, message, help: help ?? null } });
   return exit;
 }
 

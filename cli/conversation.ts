@@ -45,7 +45,7 @@ async function runStages(flags: Flags, io: MainIo): Promise<number> {
   const start = performance.now();
   let key: string | null = null;
   let response: KeyServerResponse | undefined;
-  let error: { code: string; message: string } | null = null;
+  let error: { code: string; message: string; help: string | null } | null = null;
   try {
     const transcript = verbose || mode === "demo" ? await import("./transcript.ts") : undefined;
     const onMessage = transcript && ((message: WireMessage) => show?.(message));
@@ -61,16 +61,17 @@ async function runStages(flags: Flags, io: MainIo): Promise<number> {
     if (mode !== "key") {
       response = await client.verifyKey(keyVal);
       if (!json) print(io.stdout, shown(io.stdout, response.message.replace(/\n?$/, "\n")));
-      if (!response.ok) error = { code: "refused", message: refusal(response) };
+      if (!response.ok) error = { code: "refused", message: refusal(response), help: null };
       if (error && !json) complain(io, error.message);
     }
   } catch (caught) {
     if (!(caught instanceof KeyClientError)) throw caught;
     response = caught.response;
-    error = { code: caught.code, message: caught.message };
+    const { message, help } = explain(caught, verbose);
+    if (!json) complain(io, message, help);
+    error = { code: caught.code, message: caught.message, help: help ?? null };
     // The library cuts the message short. JSON has all of it.
     if (caught.code === "refused") error.message = refusal(response!, response!.message.trimEnd());
-    if (!json) complain(io, explain(caught, verbose));
   }
   const exit = !error ? 0 : error.code === "refused" ? exitStatus(response!.status) : 1;
   if (json) {
@@ -85,11 +86,13 @@ function refusal({ status }: KeyServerResponse, message = ""): string {
   return `The server answered with status ${status}${message && `: ${message}`}`;
 }
 
-/** Returns the line for stderr, with a hint. */
-function explain({ code, message, cause, response }: KeyClientError, isVerbose: boolean): string {
-  if (code === "connect-failed") return `${message}${connectHint(cause)}`;
-  if (code !== "refused") return message;
-  return refusal(response!, firstLine(response!.message, isVerbose));
+/** Returns the line for stderr, and what to try. */
+function explain({ code, message, cause, response }: KeyClientError, isVerbose: boolean) {
+  if (code === "connect-failed") return { message, help: connectHelp(cause) };
+  if (code !== "refused") return { message };
+  const [, fact, help] = /^([^\n]*)\nhelp: ([^\n]*)\n?$/.exec(response!.message) ?? [];
+  const line = firstLine(fact ?? response!.message, isVerbose);
+  return { message: refusal(response!, line), help: help && cut(help, MAX_LINE) };
 }
 
 /** Returns the first line that is not blank; if the text is HTML, its title or its first text. */
@@ -103,12 +106,11 @@ function firstLine(text: string, isVerbose: boolean): string {
   return `${cut(line, MAX_LINE)}${isAll ? "" : " (--verbose shows more)"}`.trimStart();
 }
 
-function connectHint(cause: unknown): string {
-  if (cause instanceof Deno.errors.NotCapable) return "";
+function connectHelp(cause: unknown): string | undefined {
+  if (cause instanceof Deno.errors.NotCapable) return undefined;
   return cause instanceof Deno.errors.ConnectionRefused
-    ? ": nothing listens there; is the server running, are --host and --port right? " +
-      "(--serve runs a practice server)"
-    : "; is --host right, and that machine on this network?";
+    ? "start the server, or check --host and --port; --serve runs a practice server"
+    : "check --host; is that machine on this network?";
 }
 
 function exitStatus(status: number): number {

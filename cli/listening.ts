@@ -19,16 +19,14 @@ export function listen<T>(
     return start();
   } catch (error) {
     if (error instanceof Deno.errors.NotCapable) throw error;
-    const reason = error instanceof Deno.errors.AddrInUse
-      ? "the port is in use; stop the program that uses it, or choose another one with --port"
+    const [reason, help] = error instanceof Deno.errors.AddrInUse
+      ? ["the port is in use", "stop the program that uses it, or choose another one with --port"]
       : error instanceof Deno.errors.AddrNotAvailable
-      ? "that is no address of this machine; --host 0.0.0.0 is all of them"
-      : error instanceof Error
-      ? error.message
-      : String(error);
+      ? ["this machine does not have this address", "--host 0.0.0.0 stands for all that it has"]
+      : [error instanceof Error ? error.message : String(error)];
     const message = `Cannot listen on ${authority(host, port)}: ${reason}`;
-    if (json) printError(io, message);
-    complain(io, message); // even with --json: a program may read its output only at the end
+    if (json) printError(io, message, help);
+    complain(io, message, help); // even with --json: a program may read its output only at the end
   }
 }
 

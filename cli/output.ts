@@ -58,10 +58,11 @@ export function say({ stderr }: MainIo, text: string): void {
   }
 }
 
-/** Writes one line to stderr. */
-export function complain(io: MainIo, message: string): void {
-  const line = message.replaceAll("\r", "\\r").replaceAll("\n", "\\n");
-  say(io, `key_client: ${shown(io.stderr, line)}\n`);
+/** Writes a line to stderr, and a second one that says what to try. */
+export function complain(io: MainIo, message: string, help?: string): void {
+  const lines = [`key_client: ${message}`, help === undefined ? [] : `help: ${help}`].flat()
+    .map((line) => line.replaceAll("\r", "\\r").replaceAll("\n", "\\n"));
+  say(io, `${shown(io.stderr, lines.join("\n"))}\n`);
 }
 
 function write(stream: OutputStream, content: string | Uint8Array): void {
@@ -114,8 +115,8 @@ export function printJson(io: MainIo, values: Record<string, unknown>): void {
 }
 
 /** Prints the JSON object of an error instead of events, or of a drill. */
-export function printError(io: MainIo, message: string): void {
-  print(io.stdout, jsonLine({ event: "error", message }));
+export function printError(io: MainIo, message: string, help?: string): void {
+  print(io.stdout, jsonLine({ event: "error", message, help: help ?? null }));
 }
 
 /** Returns a line of JSON. What could move a terminal is escaped, which means the same. */
