@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "@std/assert";
 import { checkRequest, type Remark } from "./check.ts";
 import { remarkOf } from "./remark.ts";
 import { MAX_REQUEST_SIZE, RequestReader } from "./request.ts";
@@ -100,14 +100,14 @@ const ROWS: Row[] = [
   ["a Cyrillic letter in the method", "method-name", 400, "invalid method `\\xd0\\x9aEY`", `‹${utf8("К")}EY› /user/Ada/${V}`],
 
   // Line ends
-  ["a raw string", "literal-line-end", 400, "the characters `\\r\\n` instead of a line ending", "KEY /user/Ada/ HTTP/1.1‹\\r\\n›Host: 127.0.0.1:5000\\r\\n\\r\\n"],
-  ["a raw string without Host", "literal-line-end", 400, "the characters `\\r\\n` instead of a line ending", "KEY /user/Ada/ HTTP/1.1‹\\r\\n›\\r\\n"],
-  ["a raw string with \\n alone", "literal-line-end", 400, "the characters `\\n` instead of a line ending", "KEY /user/Ada/ HTTP/1.1‹\\n›Host: 127.0.0.1:5000\\n\\n"],
-  ["echo without -e", "literal-line-end", 400, "the characters `\\r\\n` instead of a line ending", "KEY /user/Ada/ HTTP/1.1‹\\r\\n›Host: 127.0.0.1:5000\\r\\n\\r\\n‖\n"],
-  ["echo without -e, in pieces", "literal-line-end", 400, "the characters `\\r\\n` instead of a line ending", "KEY /user/Ada/ HTTP/1.1‹\\r\\n›Host: 127.0.0.1:5000\\r\\n\n"],
-  ["a raw string for the first line only", "literal-line-end", 400, "the characters `\\r\\n` instead of a line ending", "KEY /user/Ada/ HTTP/1.1‹\\r\\n›Host: 127.0.0.1:5000\r\n\r\n"],
-  ["a raw string for the first line only, Host in another", "literal-line-end", 400, "the characters `\\r\\n` instead of a line ending", `KEY /user/Ada/ HTTP/1.1‹\\r\\n›\r\n${H}${E}`],
-  ["a raw string for Host only", "literal-line-end", 400, "the characters `\\r\\n` instead of a line ending", `${L}Host: 127.0.0.1:5000‹\\r\\n›\\r\\n`],
+  ["a raw string", "literal-line-end", 400, "characters `\\r\\n` instead of a line ending", "KEY /user/Ada/ HTTP/1.1‹\\r\\n›Host: 127.0.0.1:5000\\r\\n\\r\\n"],
+  ["a raw string without Host", "literal-line-end", 400, "characters `\\r\\n` instead of a line ending", "KEY /user/Ada/ HTTP/1.1‹\\r\\n›\\r\\n"],
+  ["a raw string with \\n alone", "literal-line-end", 400, "characters `\\n` instead of a line ending", "KEY /user/Ada/ HTTP/1.1‹\\n›Host: 127.0.0.1:5000\\n\\n"],
+  ["echo without -e", "literal-line-end", 400, "characters `\\r\\n` instead of a line ending", "KEY /user/Ada/ HTTP/1.1‹\\r\\n›Host: 127.0.0.1:5000\\r\\n\\r\\n‖\n"],
+  ["echo without -e, in pieces", "literal-line-end", 400, "characters `\\r\\n` instead of a line ending", "KEY /user/Ada/ HTTP/1.1‹\\r\\n›Host: 127.0.0.1:5000\\r\\n\n"],
+  ["a raw string for the first line only", "literal-line-end", 400, "characters `\\r\\n` instead of a line ending", "KEY /user/Ada/ HTTP/1.1‹\\r\\n›Host: 127.0.0.1:5000\r\n\r\n"],
+  ["a raw string for the first line only, Host in another", "literal-line-end", 400, "characters `\\r\\n` instead of a line ending", `KEY /user/Ada/ HTTP/1.1‹\\r\\n›\r\n${H}${E}`],
+  ["a raw string for Host only", "literal-line-end", 400, "characters `\\r\\n` instead of a line ending", `${L}Host: 127.0.0.1:5000‹\\r\\n›\\r\\n`],
   ["a raw string for one field of several", "value-line-end", "warning", "the characters `\\r\\n` in a header", `${L}${H}Connection: close‹\\r\\n›\r\n\r\n`],
   ["a raw string between two fields", "value-line-end", "warning", "the characters `\\r\\n` in a header", `${L}Host: 127.0.0.1:5000‹\\r\\n›Connection: close\r\n\r\n`],
   ["\\n in a field, with a backslash", "value-line-end", "warning", "the characters `\\r\\n` in a header", `${L}User-Agent: mine‹\\n›\r\n${H}${E}`],
@@ -217,7 +217,7 @@ const ROWS: Row[] = [
   ["a URL alone", "no-method", 400, "no method before the path", `‹http://127.0.0.1:5000/user/Ada/›\r\n${H}${E}`],
   ["no method and no slash", "no-method", 400, "no method before the path", `‹user/Ada/›${V}`],
   ["two methods", "two-methods", 400, "two methods in the request line", `GET KEY /user/Ada/${V}`],
-  ["the server's address before the path", "address-in-line", 400, "the address `127.0.0.1:5000` in the request line", `KEY ‹127.0.0.1:5000› /user/Ada/${V}`],
+  ["the server's address before the path", "address-in-line", 400, "the address `127.0.0.1:5000` in the request line", `KEY ‹127.0.0.1:5000 ›/user/Ada/${V}`],
   ["a colon behind the method", "method-punctuation", 400, "`:` after the method", `KEY‹:› /user/Ada/${V}`],
   ["commas between the parts", "method-punctuation", 400, "`,` after the method", `KEY‹,› /user/Ada/, HTTP/1.1\r\n${H}${E}`],
   ["the method in small letters", "method-case", 405, "method `key` instead of `KEY`", `‹key› /user/Ada/${V}`],
@@ -431,6 +431,10 @@ const ROWS: Row[] = [
   ["a short word of hex digits for a key", "tiny-key", 400, "the key is `Ada`, not 128 digits", `PUT /key/Ada/‹Ada›/${V}`],
   ["four digits for a key", "short-key", 400, "the key has 4 of 128 digits", `PUT /key/Ada/12ab‹›/${V}`],
   ["a key with the end of a bytes literal", "key-end-quote", 400, "the rest of b'...' after the key", `PUT /key/Ada/${KEY}‹'›/${V}`],
+  ["a refusal of this server for a key", "sentence-in-line", 400, "the key is a sentence", `PUT /key/Ada/‹no key issued to \`Ada\` at this IP address›\nhelp: send KEY first, with the same user id/${V}`],
+  ["a refusal for a key, in a user id with a space", "sentence-in-line", 400, "the key is a sentence", `PUT /key/Ada L/‹the path contains a space›\nhelp: KEY /user/Ada%20L/ HTTP/1.1/${V}`],
+  ["a refusal for a key, quoted", "key-sentence", 400, "the key is a sentence", `PUT /key/Ada/‹the%20path%20does%20not%20end%20with%20a%20slash%0Ahelp%3A%20KEY%20%2Fuser%2FAda%2F%20HTTP%2F1.1›/${V}`],
+  ["a refusal for a key, quoted but for its slashes", "sentence-in-path", 404, "the key is a sentence", `PUT /key/Ada/‹the%20path%20does%20not%20end%20with%20a%20slash›%0Ahelp%3A%20KEY%20/user/Ada/%20HTTP/1.1/${V}`],
   ["the server's complaint for a key, quoted", "key-sentence", 400, "the key is a sentence", `PUT /key/Ada/‹the%20path%20does%20not%20end%20in%20a%20slash›/${V}`],
 
   // Fields
@@ -498,7 +502,7 @@ const ROWS: Row[] = [
   ["a compressed body", "unknown-coding", 400, "unknown Transfer-Encoding", `${L}${H}Transfer-Encoding: ‹gzip›\r\n\r\n‖\x1f\x8b\x08\0`],
   ["Transfer-Encoding: identity", "unknown-coding", 400, "unknown Transfer-Encoding", `${L}${H}Transfer-Encoding: ‹identity›\r\n\r\n`],
   ["UTF-8 for a transfer coding", "unknown-coding", 400, "unknown Transfer-Encoding", `${L}${H}Transfer-Encoding: ‹utf-8›\r\n\r\n`],
-  ["chunks in HTTP/1.0", "unknown-coding", 400, "unknown Transfer-Encoding", `KEY /user/Ada/ HTTP/1.0\r\n${H}Transfer-Encoding: ‹chunked›\r\n\r\n‖0\r\n\r\n`],
+  ["chunks in HTTP/1.0", "unknown-coding http-1.0", 400, "unknown Transfer-Encoding", `KEY /user/Ada/ HTTP/1.0\r\n${H}Transfer-Encoding: ‹chunked›\r\n\r\n‖0\r\n\r\n`],
   ["no last chunk", "chunks-incomplete", 400, "no last chunk (8 bytes of body received)", `${L}${H}‹Transfer-Encoding: chunked›\r\n\r\n3\r\nAda\r\n`],
   ["a chunk's size in decimal digits", "chunks-incomplete", 400, "no last chunk (140 bytes of body received)", `PUT /key/Ada/${KEY}/ HTTP/1.1\r\n${H}‹Transfer-Encoding: chunked›\r\n\r\n128\r\n${KEY}\r\n0\r\n\r\n`],
   ["the field of chunks, and none", "chunks-incomplete", 400, "no last chunk (0 bytes of body received)", `${L}${H}‹Transfer-Encoding: chunked›\r\n\r\n`],
@@ -508,6 +512,13 @@ const ROWS: Row[] = [
   ["a file instead of a request", "too-large", 400, "the request is larger than 65536 bytes", `‹›GET /user/${"a".repeat(MAX_REQUEST_SIZE - 9)}‖aaa`],
   ["a body of a megabyte", "too-large", 400, "the request is larger than 65536 bytes", `‹›${L}${H}Content-Length: 1000000\r\n\r\n‖xxxxxxxx`],
   ["a chunk of a megabyte", "too-large", 400, "the request is larger than 65536 bytes", `‹›${L}${H}Transfer-Encoding: chunked\r\n\r\nf4240\r\n‖xxxxxxxx`],
+
+  // What only people do who write a request by hand
+  ["HTTP/1.0 without a User-Agent", "http-1.0", "note", "HTTP/1.0 instead of HTTP/1.1", "KEY /user/Ada/ ‹HTTP/1.0›\r\n\r\n"],
+  ["HTTP/1.0 with Host", "http-1.0", "note", "HTTP/1.0 instead of HTTP/1.1", `PUT /key/Ada/${KEY}/ ‹HTTP/1.0›\r\n${H}${E}`],
+  ["a whole URL without a User-Agent", "absolute-form", "note", "URL instead of a path in the request line", `KEY ‹http://127.0.0.1:5000›/user/Ada/${V}`],
+  ["a whole URL and HTTP/1.0", "http-1.0 absolute-form", "note", "HTTP/1.0 instead of HTTP/1.1", "KEY HTTP://[::1]:5000/user/Ada/ ‹HTTP/1.0›\r\n\r\n"],
+  ["a whole URL without its final slash", "no-final-slash absolute-form", 404, "the path does not end with a slash", `KEY http://127.0.0.1:5000/user/Ada‹›${V}`],
 
   // Several at once
   ["GET without a version", "no-version no-host", 400, "no version in the request line", "GET /user/Ada/‹›\r\n\r\n"],
@@ -576,9 +587,9 @@ const SOUND: [name: string, request: string][] = [
   // What else RFC 9112 has
   ["the least that there can be", `${L}Host: a\r\n\r\n`],
   ["the least that there can be, PUT", `${PUT}Host:\ta\r\n\r\n`],
-  ["HTTP/1.0 without Host", "KEY /user/Ada/ HTTP/1.0\r\n\r\n"],
-  ["HTTP/1.0 without Host, PUT", `PUT /key/Ada/${KEY}/ HTTP/1.0\r\n\r\n`],
-  ["HTTP/1.0 with keep-alive", "KEY /user/Ada/ HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"],
+  ["HTTP/1.0 without Host", "KEY /user/Ada/ HTTP/1.0\r\nUser-Agent: a\r\n\r\n"],
+  ["HTTP/1.0 without Host, PUT", `PUT /key/Ada/${KEY}/ HTTP/1.0\r\nUser-Agent: a\r\n\r\n`],
+  ["HTTP/1.0 with keep-alive", "KEY /user/Ada/ HTTP/1.0\r\nConnection: keep-alive\r\nUser-Agent: a\r\n\r\n"],
   ["no space behind a colon", `${L}Host:127.0.0.1:5000\r\nConnection:close\r\n\r\n`],
   ["spaces around a value", `${L}Host: \t 127.0.0.1:5000 \t\r\n\r\n`],
   ["an empty value", `${L}${H}Accept:\r\nX-Nothing: \r\n\r\n`],
@@ -599,10 +610,10 @@ const SOUND: [name: string, request: string][] = [
   ["an IPv6 Host with a zone", `${L}Host: [fe80::1%25eth0]\r\n\r\n`],
   ["an IPv4 address in IPv6", `${PUT}Host: [::ffff:127.0.0.1]:5000\r\n\r\n`],
   ["an empty port", `${L}Host: 127.0.0.1:\r\n\r\n`],
-  ["a whole URL", `KEY http://127.0.0.1:5000/user/Ada/${V}`],
-  ["a whole URL, PUT", `PUT http://localhost:5000/key/Ada/${KEY}/${V}`],
-  ["a whole URL with IPv6", "KEY HTTP://[::1]:5000/user/Ada/ HTTP/1.1\r\nHost: [::1]:5000\r\n\r\n"],
-  ["a whole URL of https", `KEY https://example.com/user/Ada/ HTTP/1.1\r\nHost: example.com\r\n\r\n`],
+  ["a whole URL", `KEY http://127.0.0.1:5000/user/Ada/ HTTP/1.1\r\n${H}User-Agent: a\r\n\r\n`],
+  ["a whole URL, PUT", `PUT http://localhost:5000/key/Ada/${KEY}/ HTTP/1.1\r\n${H}User-Agent: a\r\n\r\n`],
+  ["a whole URL with IPv6", "KEY HTTP://[::1]:5000/user/Ada/ HTTP/1.1\r\nHost: [::1]:5000\r\nUser-Agent: a\r\n\r\n"],
+  ["a whole URL of https", `KEY https://example.com/user/Ada/ HTTP/1.1\r\nHost: example.com\r\nUser-Agent: a\r\n\r\n`],
   ["a percent-encoded space", `KEY /user/Ada%20Lovelace/${V}`],
   ["percent-encoded UTF-8", `KEY /user/%C3%A9lodie%20%F0%9F%98%80/${V}`],
   ["percent-encoded UTF-8, in small letters", `PUT /key/%c3%a9lodie/${KEY}/${V}`],
@@ -697,8 +708,9 @@ Deno.test.each(WIRES)("RequestReader says the same byte by byte: %s", (_, marked
 
 // ---- The table
 
-/** Those that need memory of keys, or a connection. */
+/** Those that need memory of keys, a connection, or the address of the server. */
 const OF_THE_SERVER = [
+  "other-host",
   ...["no-key-issued", "wrong-key", "old-key", "key-of-another", "key-from-another-address"],
   ...[
     "key-case",
@@ -730,10 +742,17 @@ Deno.test("checkRequest() says each thing once", () => {
 
 Deno.test("RULES is covered by the rows above, code by code", () => {
   const codes = Object.values(RULES).flatMap((rules) => rules.map(([code]) => code as string));
-  assertEquals(codes.filter((code, at) => codes.indexOf(code) !== at), []);
   const seen = new Set(ROWS.flatMap(([, codes]) => codes.split(" ")));
   const missing = codes.filter((code) => !seen.has(code));
   assertEquals(missing.toSorted(), OF_THE_SERVER.toSorted());
+});
+
+Deno.test("RULES says the same wherever it has the same code", () => {
+  const texts = new Map<string, unknown>();
+  for (const [code, verdict, , fact, help] of Object.values(RULES).flat()) {
+    assertEquals([verdict, fact, help], texts.get(code) ?? [verdict, fact, help], code);
+    texts.set(code, [verdict, fact, help]);
+  }
 });
 
 Deno.test("RULES has facts of at most 60 characters, and a help for each", () => {
@@ -742,14 +761,47 @@ Deno.test("RULES has facts of at most 60 characters, and a help for each", () =>
     ...{ owner: "o".repeat(20), host: "127.0.0.1:50000" },
   };
   for (const [code, , , ...texts] of Object.values(RULES).flat()) {
-    const [fact, help] = texts.map((text) =>
-      typeof text === "string" ? text : text("f".repeat(20), about)
+    const found = code === "method-case" ? "Key" : "f".repeat(20);
+    const [fact, help] = texts.filter((text) => text !== undefined).map((text) =>
+      typeof text === "string" ? text : text(found, about)
     );
     assert(fact.length <= 60, `${code}: ${fact.length} characters`);
     assertMatch(fact, /^(?![A-Z][a-z]+ )[\x20-\x7e]+[^.\s]$/, code);
     assertMatch(help, /^(?![A-Z][a-z]+ )[\x20-\x7e]+[^.\s]$/, code);
     assertEquals(/undefined|NaN/.test((fact + help).replace(/`[^`]*`/g, "")), false, code);
   }
+});
+
+// ---- Refusals that come back as keys
+
+/** The bodies of all refusals: of the rows above, and of those that only the server can say. */
+const REFUSALS: [code: string, body: string][] = [
+  ...ROWS.flatMap((row) => checkRequest(unmark(row[4]).wire)),
+  ...RULES.whole.map(([code]) =>
+    remarkOf(code, 0, 0, "Ada", { owner: "Bob", came: 9, length: 60 })
+  ),
+].filter(({ severity }) => severity === "error")
+  .map(({ code, fact, help, fix }) => [code, `${fact}\nhelp: ${fix ?? help}`]);
+
+const quote = (text: string) => encodeURIComponent(text).replaceAll("%2F", "/");
+
+/** How a client puts it into the path, and the codes that this may get. */
+const WAYS: [name: string, codes: string[], path: (body: string) => string][] = [
+  ["as it is", ["sentence-in-line"], (body) => body],
+  ["percent-encoded", ["key-sentence"], encodeURIComponent],
+  ["percent-encoded but for slashes", ["key-sentence", "sentence-in-path"], quote],
+  ["encoded as in a form", ["key-sentence"], (body) => `${new URLSearchParams({ body })}`.slice(5)],
+];
+
+Deno.test.each(WAYS)("checkRequest() recognises a refusal for a key: %s", (_, codes, path) => {
+  const errors = Object.values(RULES).flat().filter(([, verdict]) => typeof verdict === "number");
+  const wrong = new Map<string, string>();
+  for (const [code, body] of REFUSALS) {
+    const [remark] = checkRequest(bytes(`PUT /key/Ada/${path(body)}/${V}`));
+    if (!codes.includes(remark?.code)) wrong.set(code, `${remark?.code} of ${body}`);
+  }
+  assertEquals(new Set(REFUSALS.map(([code]) => code)), new Set(errors.map(([code]) => code)));
+  assertEquals(wrong, new Map());
 });
 
 /** Requests, and the lines as they should be. */
@@ -766,6 +818,10 @@ const FIXES: [request: string, code: string, fix: string | undefined][] = [
   ["KEY /user/Ada\r\n/ HTTP/1.1\r\n\r\n", "line-end-in-path", "KEY /user/Ada/ HTTP/1.1"],
   [`${L}Host : a\r\n\r\n`, "space-before-colon", "Host: a"],
   [`${L}Host= a\r\n\r\n`, "field-equals", "Host: a"],
+  [`KEY 127.0.0.1:5000 /user/Ada/${V}`, "address-in-line", "KEY /user/Ada/ HTTP/1.1"],
+  ["KEY /user/Ada/ HTTP/1.0\r\n\r\n", "http-1.0", "KEY /user/Ada/ HTTP/1.1"],
+  [`KEY http://a/user/Ada/${V}`, "absolute-form", "KEY /user/Ada/ HTTP/1.1"],
+  [`KEY /user/Ada/?a=b${V}`, "query", "KEY /user/Ada/ HTTP/1.1"],
   [`${L}Host: \r\n\r\n`, "host-empty", "Host: 127.0.0.1:5000"],
   [
     `PUT /key/Ada/${KEY} HTTP/1.1\r\n\r\n`,
@@ -773,6 +829,13 @@ const FIXES: [request: string, code: string, fix: string | undefined][] = [
     `PUT /key/Ada/${KEY.slice(0, 6)}...${KEY.slice(-4)}/ HTTP/1.1`,
   ],
   ["KEY /user/Ada\x01 HTTP/1.1\r\n\r\n", "control-character", undefined],
+  // What else is wrong with the line would stay wrong:
+  ["KEY /user/Ada King L/ HTTP/1.1\r\n\r\n", "space-in-path", undefined],
+  [`CONNECT 127.0.0.1:5000${V}`, "no-scheme", undefined],
+  ["KEY /user/<user_id>/ http/1.1\r\n\r\n", "version-case", undefined],
+  ["PUT /key/Ada/None HTTP/1.1\r\n\r\n", "no-final-slash", undefined],
+  [`PUT /key/Ada/"${KEY}"/${V}`, "key-quoted", undefined],
+  [`${L}: a\r\n\r\n`, "no-field-name", undefined],
   ["KEY /user/\xff HTTP/1.1\r\n\r\n", "no-final-slash", undefined], // nobody could type it
 ];
 
@@ -919,11 +982,12 @@ Deno.test(`${FUZZ_ROUNDS} mutated requests are explained, whole and byte by byte
     const wire = bytes(text);
     const where = `seed 1, round ${round}: ${JSON.stringify(text)}`;
     const remarks = checkRequest(wire);
-    for (const { severity, status, start, end, message, code } of remarks) {
+    for (const remark of remarks) {
+      const { severity, status, start, end, code } = remark;
       assert(0 <= start && start <= end && end <= wire.length, `${code} ${start}-${end} ${where}`);
       assertEquals(severity === "error", [400, 404, 405].includes(status!), where);
       assertEquals(severity === "error", status !== undefined, where);
-      assertHarmless(message, where);
+      assertHarmless(remark, where);
     }
     const ranks = remarks.map(({ severity }) => ["error", "warning", "note"].indexOf(severity));
     assertEquals(ranks, ranks.toSorted(), where);

@@ -67,8 +67,11 @@ export function remarkOf(
   found = "",
   about: Partial<About> = {},
 ): Remark {
-  const rule = Object.values(RULES).flat().find((rule) => rule[0] === code)!;
-  return fillIn(rule, start, end, found, about);
+  return fillIn(ruleOf(code), start, end, found, about);
+}
+
+function ruleOf(code: RemarkCode): Rule {
+  return Object.values(RULES).flat().find((rule) => rule[0] === code)!;
 }
 
 function fillIn(
@@ -142,10 +145,12 @@ export class RemarkList {
    */
   say(code: RemarkCode, start: number, size = 0, about: Partial<About> = {}): void {
     if (this.#has(code)) return;
-    const all = { ...about, host: this.#host };
+    const all = { ...about, host: this.#host ?? DEFAULT_HOST };
     this.#remarks.push(remarkOf(code, start, start + size, "", all));
-    const replacement = Object.values(RULES).flat().find((rule) => rule[0] === code)?.[5];
-    if (typeof replacement === "string") this.#replacements.set(code, replacement);
+    const replacement = ruleOf(code)[5];
+    if (replacement !== undefined) {
+      this.#replacements.set(code, textOf(replacement, "", all as About));
+    }
   }
 
   /**
@@ -174,7 +179,8 @@ export class RemarkList {
     let [start, end] = match.indices!.groups?.here ?? match.indices![0]!;
     const found = shown.slice(start, end);
     if (size !== text.length) [start, end] = [0, size]; // the text is not what was sent
-    const about = { ...context, size: found.length, partSize: text.length, host: this.#host };
+    const host = this.#host ?? DEFAULT_HOST;
+    const about = { ...context, size: found.length, partSize: text.length, host };
     const replacement = rule[5];
     if (replacement !== undefined && size === text.length) {
       this.#replacements.set(code, textOf(replacement, found, { ...about } as About));
@@ -215,9 +221,9 @@ function fixOf({ start, end }: Remark, replacement: string, request: Uint8Array)
   const next = request.indexOf(LF, end);
   const lineEnd = next < 0 ? request.length : next;
   if (lineEnd - lineStart > MAX_FIXED) return undefined;
-  const line = decodeLatin1(request.subarray(lineStart, start)) + replacement +
-    decodeLatin1(request.subarray(end, lineEnd)).replace(/\r$/, "");
-  if (!/^[ -~]+$/.test(line)) return undefined; // nobody could type it
+  const before = decodeLatin1(request.subarray(lineStart, start));
+  const line = (before + replacement + decodeLatin1(request.subarray(end, lineEnd))).trimEnd();
+  if (!SOUND_LINE_REGEXP.test(line)) return undefined; // something else is wrong with it
   return visible(Uint8Array.from(line, (char) => char.charCodeAt(0)), false).join("");
 }
 
@@ -230,3 +236,6 @@ const MAX_SHOWN = 60; // characters in a help
 const MAX_QUOTED = 20; // characters in a fact
 const MAX_FIXED = 1024; // characters of a line that is corrected
 const LF = 0x0a;
+// A request line of this server without a mistake, or a header.
+const SOUND_LINE_REGEXP =
+  /^(?:KEY \/user\/[\w.~!$&'()*+,;=:@%-]+|PUT \/key\/[\w.~!$&'()*+,;=:@%-]+\/[\da-fA-F]{128})\/ HTTP\/1\.1$|^[\w-]+:[ -~]*[!-~]$/;

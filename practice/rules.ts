@@ -40,7 +40,7 @@ export type RemarkCode =
   | "bad-url" | "no-leading-slash"
   | "placeholder" | "format-left" | "angle-brackets" | "path-literal-line-end" | "backslash"
   | "bad-percent" | "fragment" | "not-ascii" | "odd-character"
-  | "response-in-path" | "address-in-path" | "no-final-slash" | "key-in-user-path" | "two-slashes"
+  | "sentence-in-path" | "response-in-path" | "address-in-path" | "no-final-slash" | "key-in-user-path" | "two-slashes"
   | "no-user-id" | "no-slash-before-key" | "no-key-in-path" | "method-in-path" | "path-case"
   | "path-plural" | "slash-in-user-id" | "behind-key" | "slash-in-key" | "no-such-path"
   | "method-case" | "put-to-user" | "key-to-key" | "method-get" | "wrong-method"
@@ -108,6 +108,12 @@ export interface About {
 const KEY_SIZE = 128; // hex digits
 const MAX_USER_ID_LENGTH = 256; // characters
 
+/** The key is the body of a refusal, or of another error response. */
+const SENTENCE = [
+  "the key is a sentence",
+  "send PUT only if the status of the response to KEY is 200: the body of other responses is an error message",
+] as const;
+
 /**
  * Everything that this project knows to be wrong with a request. To teach it something new, add a
  * row here, its code to {@linkcode RemarkCode}, and a row to `check_test.ts`. Patterns see at most 4,096 characters, a byte each.
@@ -116,6 +122,7 @@ const MAX_USER_ID_LENGTH = 256; // characters
 const TABLE = {
   // The first line with what follows, where it ends in the middle of the path.
   split: [
+    ["sentence-in-line", 400, /(?<=^[A-Z]+ \/key\/[^/\r\n]*\/)[^\r\n]+(?=\r?\nhelp: )/, ...SENTENCE],
     ["chunks-in-line", 400, /(?<=^[A-Z]+ \/key\/[^/ ]*\/)(?:[\da-f]{1,3}\r?\n(?=[\da-f]{8})|[\da-f]{4,}\r?\n[\da-f]{1,3}\r?\n)/i,
       "the key contains chunk sizes",
       "use only the chunk data: read a line with the size, then that many bytes, until the size is 0"],
@@ -156,7 +163,7 @@ const TABLE = {
       "send the bytes themselves: `sock.sendall(request.encode())`, without `str()` or `f\"...\"` around bytes"],
     ["quoted", 400, /^["'`]/,
       "quotation mark before the method",
-      "send the text without quotation marks", ""],
+      "send the text without quotation marks"],
     ["raw-bytes-in-line", 400, /(?<=^[A-Z]+ \/key\/[^/ ]*\/)b["'][^"']*?\\x/,
       "the key is a bytes object as Python prints it",
       "send the 128 digits as you received them, without `bytes.fromhex()`"],
@@ -171,7 +178,7 @@ const TABLE = {
       (found) => `\`${found}\` instead of a line ending`,
       "write `\"\\r\\n\"` in its place"],
     ["literal-line-end", 400, /\\r(?:\\n)?|\\n/,
-      (found) => `the characters \`${found}\` instead of a line ending`,
+      (found) => `characters \`${found}\` instead of a line ending`,
       "write `\"\\r\\n\"` in a normal string: `r\"...\"` and a double backslash keep the backslash"],
     ["slash-line-end", 400, /\/r\/n|(?<=HTTP\/1\.\d)\/n/,
       (found) => `\`${found}\` instead of a line ending`,
@@ -207,8 +214,8 @@ const TABLE = {
     ["two-methods", 400, /^[A-Z]+ (?=(?:KEY|PUT) \/)/,
       "two methods in the request line",
       "send one method: `KEY /user/<user_id>/ HTTP/1.1`", ""],
-    ["address-in-line", 400, /(?<=^[A-Z]+ )[\w.-]+:\d+(?= \/)/,
-      (found) => `the address \`${found}\` in the request line`,
+    ["address-in-line", 400, /(?<=^[A-Z]+ )[\w.-]+:\d+ (?=\/)/,
+      (found) => `the address \`${found.trim()}\` in the request line`,
       "send only the path here; the address belongs in the Host header", ""],
     ["number-first", 400, /^\d+\s*(?=[A-Z]+ \/)/,
       "number before the method",
@@ -257,8 +264,7 @@ const TABLE = {
       "the key is an object as a program prints it",
       "use its text; check for missing `()`, as in `key.decode()`"],
     ["sentence-in-line", 400, /(?<=^[A-Z]+ \/key\/[^/ ]*\/)(?=.*[g-z])[\w`'"][!-~]* [!-~]+ .*(?=\/ HTTP\/1\.\d$)/i,
-      "the key is a sentence",
-      "send PUT only if the status of the response to KEY is 200: the body of other responses is an error message"],
+      ...SENTENCE],
     ["space-in-key", 400, /(?<=^[A-Z]+ \/key\/[^/ ]*\/[^ ]*) (?=.* HTTP\/[!-\xff]+$)/,
       "the key contains a space",
       "use `key.strip()`; if it is not a key at all, check the status of the response to KEY"],
@@ -335,6 +341,7 @@ const TABLE = {
   ],
   // A path that is neither `/user/<user_id>/` nor `/key/<user_id>/<key_val>/`.
   path: [
+    ["sentence-in-path", 404, /(?<=^\/key\/[^/]+\/).+(?=%0Ahelp(?::|%3A)(?:%20|\+))/i, ...SENTENCE],
     ["response-in-path", 404, /(?<=^\/key\/[^/]+\/)HTTP\/1\.\d/,
       "the key contains the headers of the response",
       "use only the body: `body = response.split(b\"\\r\\n\\r\\n\", 1)[1]`"],
@@ -438,6 +445,7 @@ const TABLE = {
     ["empty-key", 400, /^$/,
       "the key is empty",
       "read the body before you use it: call `recv()` until the body has Content-Length bytes"],
+    ["key-sentence", 400, /^[^\n]+(?=\r?\nhelp:[ +])/, ...SENTENCE],
     ["whole-response", 400, /HTTP\/1\.|content-(?:type|length):/i,
       "the key contains the headers of the response",
       "use only the body: `body = response.split(b\"\\r\\n\\r\\n\", 1)[1]`"],
@@ -478,8 +486,7 @@ const TABLE = {
       (found) => `the key is \`${found}\`, a status code`,
       "use the body of the response: it comes after the first empty line"],
     ["key-sentence", 400, /[g-z]\w* \w+ \w+/i,
-      "the key is a sentence",
-      "send PUT only if the status of the response to KEY is 200: the body of other responses is an error message"],
+      ...SENTENCE],
     ["key-white-space", 400, /^\s+(?=[!-\xff])|(?<=[!-\xff])\s+$/,
       "white space around the key",
       "remove it: `key.strip()`", ""],
@@ -530,8 +537,7 @@ const TABLE = {
   field: [
     ["blank-line", 400, /^[ \t]+$/,
       "white space in the line that must be empty",
-      "end the headers with `\"\\r\\n\\r\\n\"`: a string in triple quotes keeps its indentation",
-      ""],
+      "end the headers with `\"\\r\\n\\r\\n\"`: a string in triple quotes keeps its indentation"],
     ["indented-field", 400, /^[ \t]+/,
       "white space before the header",
       "join the lines with `\"\\r\\n\".join(lines)`: a string in triple quotes keeps its indentation",
@@ -580,7 +586,7 @@ const TABLE = {
   host: [
     ["host-empty", "warning", /^$/,
       "the Host header is empty",
-      (_, { host }) => `write \`Host: ${host}\``, (_, { host }) => host],
+      (_, { host }) => `write \`Host: ${host}\``, (_, { host }) => ` ${host}`],
     ["host-scheme", "warning", /^\w+:\/\//,
       (found) => `the Host header contains \`${found}\``,
       (_, { host }) => `write \`Host: ${host}\`; many servers refuse the request`],
