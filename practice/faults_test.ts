@@ -48,11 +48,11 @@ const OUTCOMES: Record<FaultName, [key: string, put: RegExp | string]> = {
   "keep-open": ["key", /^no key was issued/],
   "interim": ["key", /^no key was issued/],
   "long-head": ["key", /^no key was issued/],
-  "status-400": ["refused 400", /which says 400/],
-  "status-404": ["refused 404", /which says 404/],
-  "status-405": ["refused 405", /which says 405/],
+  "status-400": ["refused 400", /Its status is 400/],
+  "status-404": ["refused 404", /Its status is 404/],
+  "status-405": ["refused 405", /Its status is 405/],
   "status-500": ["refused 500", /^[\da-f]{128}$/],
-  "redirect": ["refused 308", /status 308 sends you elsewhere/],
+  "redirect": ["refused 308", /Status 308 is a redirect/],
   "empty": ["closed-early undefined", "closed-early"],
   "truncate": ["closed-early undefined", "closed-early"],
   "reset": ["closed-early undefined", "closed-early"],
@@ -99,7 +99,7 @@ for (const [fault, [outcome, said]] of Object.entries(OUTCOMES)) {
 
 const HEAD = "HTTP/1\\.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\n";
 const DATE = "Date: [^\r\n]*\r\n";
-const NO_KEY = "No key here, though this text has 128 characters, as a key has, and a 200 in it: ";
+const NO_KEY = "No key here, though this text has 128 characters like a key, and contains a 200. ";
 
 /** What a KEY gets back under each fault, and how its connection ends. */
 const FAULT_WIRES: Record<
