@@ -38,7 +38,8 @@ export async function talk(port: number, wire: string): Promise<string> {
   return received;
 }
 
-export const request = (line: string) => `${line} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`;
+export const request = (line: string) =>
+  `${line} HTTP/1.1\r\nHost: a\r\nUser-Agent: b\r\nConnection: close\r\n\r\n`;
 export const KEY_REQUEST = request("KEY /user/Ada/");
 export const PUT_REQUEST = request(`PUT /key/Ada/${KEY}/`);
 
@@ -55,7 +56,7 @@ export async function open(port: number, wire: string): Promise<Deno.TcpConn> {
   return conn;
 }
 
-export const KEEPING_REQUEST = "KEY /user/Ada/ HTTP/1.1\r\nHost: a\r\n\r\n";
+export const KEEPING_REQUEST = "KEY /user/Ada/ HTTP/1.1\r\nHost: a\r\nUser-Agent: b\r\n\r\n";
 
 export async function keyOf(conn: Deno.TcpConn): Promise<string> {
   let received = "";

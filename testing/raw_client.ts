@@ -11,7 +11,7 @@ import { connect } from "node:net";
 
 const LIMIT = 30_000; // ms that anything may take
 export const SUCCESS = "Success: the key is right";
-export const KEY_REQUEST = "KEY /user/Ada/ HTTP/1.1\r\nHost: a\r\n\r\n";
+export const KEY_REQUEST = "KEY /user/Ada/ HTTP/1.1\r\nHost: a\r\nUser-Agent: b\r\n\r\n";
 export const CLOSING_REQUEST = KEY_REQUEST.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n");
 
 // ---- A client without any manners
