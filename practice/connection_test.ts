@@ -234,6 +234,13 @@ test("startKeyServer() lets a kept connection idle for 2 s by default", async ()
   assertEquals(server.remarks(), []);
 });
 
+Deno.test("startKeyServer() notes a Host header with another port, written by hand", async () => {
+  await using server = listen();
+  await talk(server, CLOSING_REQUEST.replace("User-Agent: b\r\n", ""));
+  const { remark } = await server.event("remark");
+  assertEquals([remark.code, remark.fix], ["other-host", `Host: 127.0.0.1:${server.addr.port}`]);
+});
+
 const UNFINISHED: [name: string, wire: string, code: string, fact: string][] = [
   ["nothing", "", "nothing-sent", "no bytes received"],
   [
