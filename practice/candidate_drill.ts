@@ -160,7 +160,7 @@ export class CandidateDrill implements Drill {
     return hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
   }
 
-  /** Returns whether an earlier round has shown that the client works. If there was none, `true`. */
+  /** Returns whether an earlier round has shown that the client works, or no round could yet. */
   #isProven({ function: name }: DrillRound): boolean {
     const before = this.#rounds.slice(0, this.#results.length).filter(hasKey);
     const isFirst = !before.some((round) => round.function === name || round.function === null);
