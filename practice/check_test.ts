@@ -829,6 +829,7 @@ const FIXES: [request: string, code: string, fix: string | undefined][] = [
     `PUT /key/Ada/${KEY.slice(0, 6)}...${KEY.slice(-4)}/ HTTP/1.1`,
   ],
   ["KEY /user/Ada\x01 HTTP/1.1\r\n\r\n", "control-character", undefined],
+  [`KEY /user/${"%C3%A9".repeat(99)} HTTP/1.1\r\n\r\n`, "no-final-slash", undefined], // too long
   // What else is wrong with the line would stay wrong:
   ["KEY /user/Ada King L/ HTTP/1.1\r\n\r\n", "space-in-path", undefined],
   [`CONNECT 127.0.0.1:5000${V}`, "no-scheme", undefined],

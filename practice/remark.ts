@@ -224,7 +224,8 @@ function fixOf({ start, end }: Remark, replacement: string, request: Uint8Array)
   const before = decodeLatin1(request.subarray(lineStart, start));
   const line = (before + replacement + decodeLatin1(request.subarray(end, lineEnd))).trimEnd();
   if (!SOUND_LINE_REGEXP.test(line)) return undefined; // something else is wrong with it
-  return visible(Uint8Array.from(line, (char) => char.charCodeAt(0)), false).join("");
+  const shown = visible(Uint8Array.from(line, (char) => char.charCodeAt(0)), false).join("");
+  return shown.length > MAX_FIXED ? undefined : shown;
 }
 
 /** Cuts text and escapes what could move a terminal's cursor or end the line. */
@@ -234,7 +235,7 @@ function show(text: string, length = MAX_SHOWN): string {
 
 const MAX_SHOWN = 60; // characters in a help
 const MAX_QUOTED = 20; // characters in a fact
-const MAX_FIXED = 1024; // characters of a line that is corrected
+const MAX_FIXED = 400; // characters of a line that is corrected
 const LF = 0x0a;
 // A request line of this server without a mistake, or a header.
 const SOUND_LINE_REGEXP =
