@@ -1,5 +1,5 @@
 /**
- * What is to be said about a request: a row of the table of mistakes, filled in.
+ * Makes remarks on a request from the rows of the table of mistakes.
  *
  * @module
  */
@@ -8,13 +8,14 @@ import { type About, type Part, type RemarkCode, type Rule, RULES } from "./rule
 import { cut, decodeLatin1, escapeControls, visible } from "./text.ts";
 
 /**
- * How bad it is: an `"error"` is why a request is refused; a `"warning"` is what this server puts up
- * with and others will not; a `"note"` is worth knowing.
+ * How serious a remark is. An `"error"` is the reason why the server refuses a request. A
+ * `"warning"` is a mistake that this server accepts, but other servers do not. A `"note"` is useful
+ * to know.
  */
 export type Severity = "error" | "warning" | "note";
 
 /**
- * Something that is to be said about a request.
+ * A remark on a request.
  *
  * @example Usage
  * ```ts
@@ -25,32 +26,32 @@ export type Severity = "error" | "warning" | "note";
  * ```
  */
 export interface Remark {
-  /** What it is about, for programs. */
+  /** Identifies the remark in programs. */
   code: RemarkCode;
-  /** How bad it is. */
+  /** How serious it is. */
   severity: Severity;
-  /** The status of the answer, if it is an error: 400, 404 or 405. */
+  /** The status of the response, if this is an error: 400, 404 or 405. */
   status?: number;
   /** What is wrong, in at most 60 characters. */
   fact: string;
   /** What to do about it, in one line. */
   help: string;
-  /** The client's own line, corrected, if that can be computed. The middle of a key is cut out. */
+  /** The client's own line, corrected, if that can be computed. The middle of a key is left out. */
   fix?: string;
-  /** Offset of the first byte that it is about. */
+  /** Offset of the first byte that the remark is about. */
   start: number;
-  /** Offset after the last byte that it is about; the same as `start` if something is missing. */
+  /** Offset after the last of these bytes. It is the same as `start` if something is missing. */
   end: number;
 }
 
 /**
- * Makes a remark of a row of the table.
+ * Makes a remark from a row of the table.
  *
  * @param code The code of the row.
  * @param start Offset of the first byte that the remark is about.
  * @param end Offset of the byte after the last one.
  * @param found The text that the fact or the help quotes.
- * @param about What else they tell.
+ * @param about Other values that the fact or the help mentions.
  * @returns The remark.
  *
  * @example Usage
@@ -101,16 +102,16 @@ function textOf(text: Rule[3], found: string, about: About): string {
 
 const DEFAULT_HOST = "127.0.0.1:5000";
 
-/** Characters of a text that the patterns of the table are matched against. */
+/** How many characters of a text are matched against the patterns of the table. */
 export const MAX_EXPLAINED = 4096;
 
-/** The remarks on one request as they are found, each code once. */
+/** The remarks on one request, each code at most once. */
 export class RemarkList {
   #remarks: Remark[] = [];
   #replacements = new Map<RemarkCode, string>();
   #host: string | undefined;
 
-  /** @param host The address of the server, for the advice. */
+  /** @param host The address of the server, for help texts. */
   constructor(host?: string) {
     this.#host = host;
   }
@@ -120,17 +121,17 @@ export class RemarkList {
     return /\d+$/.exec(this.#host ?? "")?.[0];
   }
 
-  /** All of them, in the order in which they were found. */
+  /** All remarks, in the order in which they were found. */
   get all(): readonly Remark[] {
     return this.#remarks;
   }
 
-  /** How many there are. */
+  /** The number of remarks. */
   get count(): number {
     return this.#remarks.length;
   }
 
-  /** The last one. */
+  /** The last remark. */
   get last(): Remark | undefined {
     return this.#remarks.at(-1);
   }
@@ -141,7 +142,7 @@ export class RemarkList {
    * @param code The code of the row.
    * @param start Offset of the first byte that the remark is about.
    * @param size How many bytes it is about.
-   * @param about What the remark tells.
+   * @param about Values that the remark mentions.
    */
   say(code: RemarkCode, start: number, size = 0, about: Partial<About> = {}): void {
     if (this.#has(code)) return;
@@ -154,14 +155,14 @@ export class RemarkList {
   }
 
   /**
-   * Adds the remark of the first row of a part whose pattern matches.
+   * Matches a text against a part of the table. Adds the remark of the first row that matches.
    *
    * @param part The part of the table.
    * @param text The text to match.
    * @param at Its offset in the request.
-   * @param context What the remark tells.
-   * @param size How many bytes of the request stand for the text, if it was decoded.
-   * @returns The code of that row, if there is one.
+   * @param context Values that the remark mentions.
+   * @param size The number of bytes of the text in the request. It differs if the text was decoded.
+   * @returns The code of the row that matches, if any.
    */
   explain(
     part: Part,
@@ -178,7 +179,7 @@ export class RemarkList {
     const match = new RegExp(pattern!, "d" + pattern!.flags).exec(shown)!;
     let [start, end] = match.indices!.groups?.here ?? match.indices![0]!;
     const found = shown.slice(start, end);
-    if (size !== text.length) [start, end] = [0, size]; // the text is not what was sent
+    if (size !== text.length) [start, end] = [0, size]; // offsets in decoded text are of no use
     const host = this.#host ?? DEFAULT_HOST;
     const about = { ...context, size: found.length, partSize: text.length, host };
     const replacement = rule[5];
@@ -196,12 +197,12 @@ export class RemarkList {
     this.#remarks.unshift(...this.#remarks.splice(at, 1));
   }
 
-  /** Takes the remark with this code back. */
+  /** Removes the remark with this code. */
   withdraw(code: RemarkCode): void {
     this.#remarks = this.#remarks.filter((remark) => remark.code !== code);
   }
 
-  /** Returns the remarks, with the lines corrected where that can be computed. */
+  /** Returns the remarks, with corrected lines if they can be computed. */
   withFixes(request: Uint8Array): Remark[] {
     return this.#remarks.map((remark) => {
       const replacement = this.#replacements.get(remark.code);
@@ -215,7 +216,7 @@ export class RemarkList {
   }
 }
 
-/** Returns the line of a request with a replacement for what a remark is about. */
+/** Returns the line that a remark is about, with the replacement in it. */
 function fixOf({ start, end }: Remark, replacement: string, request: Uint8Array) {
   const lineStart = start === 0 ? 0 : request.lastIndexOf(LF, start - 1) + 1;
   const next = request.indexOf(LF, end);
@@ -223,7 +224,7 @@ function fixOf({ start, end }: Remark, replacement: string, request: Uint8Array)
   if (lineEnd - lineStart > MAX_FIXED) return undefined;
   const before = decodeLatin1(request.subarray(lineStart, start));
   const line = (before + replacement + decodeLatin1(request.subarray(end, lineEnd))).trimEnd();
-  if (!SOUND_LINE_REGEXP.test(line)) return undefined; // something else is wrong with it
+  if (!SOUND_LINE_REGEXP.test(line)) return undefined; // the line has another mistake
   const shown = visible(Uint8Array.from(line, (char) => char.charCodeAt(0)), false).join("");
   return shown.length > MAX_FIXED ? undefined : shown;
 }
@@ -235,8 +236,8 @@ function show(text: string, length = MAX_SHOWN): string {
 
 const MAX_SHOWN = 60; // characters in a help
 const MAX_QUOTED = 20; // characters in a fact
-const MAX_FIXED = 400; // characters of a line that is corrected
+const MAX_FIXED = 400; // characters of a corrected line
 const LF = 0x0a;
-// A request line of this server without a mistake, or a header.
+// A correct request line for this server, or a header field.
 const SOUND_LINE_REGEXP =
   /^(?:KEY \/user\/[\w.~!$&'()*+,;=:@%-]+|PUT \/key\/[\w.~!$&'()*+,;=:@%-]+\/[\da-fA-F]{128})\/ HTTP\/1\.1$|^[\w-]+:[ -~]*[!-~]$/;

@@ -300,7 +300,7 @@ const EXCEPTION_HELP: [RegExp, string | ((call: Call, error: Exception) => strin
   ],
 ];
 
-/** Judges an exception. `must` says what the function must do instead. `help` is the default help. */
+/** Judges an exception. `must` says what the function must do. `help` is the default help. */
 function judgeRaised(
   call: Call,
   error: Exception,
