@@ -1,6 +1,6 @@
 /**
- * The drill that runs the client itself. For each round, it calls a function of a module or runs a
- * program once.
+ * The drill that runs the client itself. For each round, it calls one function of a module, or runs
+ * a program.
  *
  * @module
  */

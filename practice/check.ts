@@ -23,8 +23,7 @@ export type { RemarkCode } from "./rules.ts";
 export type { Remark, Severity } from "./remark.ts";
 
 /**
- * Checks one request, and the bytes after it. It takes the request as it is: no more bytes will
- * come.
+ * Checks one request, and the bytes after it, as if the client sends nothing more.
  *
  * @param bytes Everything that a client sent.
  * @param options The address of the server, which the help mentions. By default `127.0.0.1:5000`.

@@ -24,7 +24,7 @@ import type { RemarkCode } from "./rules.ts";
 const UNFINISHED_FACTOR = 5; // idle timeouts until the response to an incomplete request is 400
 const MAX_DRAINED = 1_048_576; // bytes that are read after the last response
 const HALF_CLOSE_TIME = 200; // ms; a client that closes its side earlier has only half-closed
-const RESET_TIME = 2; // ms for the reset that may follow when the client closes
+const RESET_TIME = 2; // ms to wait for a reset after the client has closed its side
 
 const NO_BYTES = new Uint8Array();
 const LF = 0x0a;
@@ -216,7 +216,7 @@ export class Connection {
       this.#say(remarkOf("idle", 0, 0, this.#last.fault, about), this.#last.bytes);
       this.#finish();
     } else if (this.#state === "draining") {
-      // With a broken fault, the drill checks whether the client notices the end by itself.
+      // With a broken fault, the drill checks whether the client itself notices the end.
       const fault = this.#standingFault;
       if (fault && FAULTS[fault].isBroken) return;
       if (!this.#isIdled && this.#last.isSound) {
@@ -367,7 +367,7 @@ export class Connection {
     if (next) await this.#answer(next);
   }
 
-  /** Decides on the response to a request, and emits the events of the two. */
+  /** Decides on the response to a request, and emits the `request` and `answer` events. */
   #respond(request: ReceivedRequest, bytes: Uint8Array): Delivery {
     const { method, userId } = request;
     this.#emit({ type: "request", bytes, reads: this.#incoming.reads, method, userId });

@@ -43,7 +43,7 @@ export interface ConnectedEvent extends ConnectionEvent {
   type: "connected";
 }
 
-/** A request has been received, or the part of one that came before it ended. */
+/** The server has received a request. It may be incomplete. */
 export interface RequestEvent extends ConnectionEvent {
   /** Which event it is. */
   type: "request";

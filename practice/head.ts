@@ -111,7 +111,7 @@ type Line = Pick<
   "method" | "target" | "isHttp10" | "isBroken" | "isGarbled" | "userId"
 >;
 
-/** Adds notes on what only people who write a request by hand do. */
+/** Adds notes on details that occur only in requests written by hand. */
 function noteHandwriting(
   { method, target, isHttp10 }: Line,
   { host }: Fields,

@@ -12,7 +12,7 @@ import { decodeLatin1 } from "./text.ts";
 /** The maximum size of a request in bytes, with its body. */
 export const MAX_REQUEST_SIZE = 65_536;
 
-/** A request that has been received, or the part of one that came before it ended. */
+/** A request that has been received. It may be incomplete. */
 export interface ReceivedRequest extends RequestHead {
   /** The size in bytes, with the body. */
   readonly size: number;

@@ -85,7 +85,7 @@ export interface KeyServerOptions {
    * @default {2_000}
    */
   delay?: number;
-  /** Called with each event at once. Errors that it throws, or rejects with, are ignored. */
+  /** Called for each event when it happens. Errors that it throws, or rejects with, are ignored. */
   onEvent?: (event: KeyServerEvent) => void;
 }
 
@@ -125,8 +125,8 @@ export interface KeyServer extends AsyncDisposable {
    */
   faultOn: FaultTarget | undefined;
   /**
-   * The fault that will be set next, if you know it. If it is `reset`, the server prepares: new
-   * connections can be reset from now on.
+   * The fault that you will set next, if you know it. If it is `reset`, new connections can be reset
+   * from now on.
    */
   nextFault: FaultName | undefined;
   /**

@@ -81,7 +81,8 @@ export class WireDrill implements Drill {
   #isProven = false; // whether the client has sent a correct key back
   /**
    * The milliseconds that this process has been running, counted by a timer. The timer stops while
-   * the machine is asleep or blocked, so no client fails because the drill could not read.
+   * the machine sleeps or the process is blocked. So no client fails because the drill could not
+   * read.
    */
   #clock = 0;
   #stopped: number | undefined = undefined; // when it was stopped, by `#clock`
@@ -150,7 +151,7 @@ export class WireDrill implements Drill {
       else this.#endWithPut();
       this.#events.all = events.filter(isTheirs);
     }
-    this.#events.add(event, this.#trial !== undefined); // keep KEY: the first events matter most
+    this.#events.add(event, this.#trial !== undefined); // keeps the first events, such as KEY
     const trial = this.#trial;
     if (trial) { // other clients may check whether the server is running
       const isClient = event.type === "request" && event.bytes.length > 0 && !isProbe(event) ||
@@ -286,7 +287,7 @@ export class WireDrill implements Drill {
     const mayHold = hasKey(round) && !isGivingUp(trial);
     const isLong = this.#clock - trial.start >= (mayHold ? timeout : patience);
     if (put !== undefined && mayHold) {
-      // Only these connections are never closed by the server, and the client may keep them open.
+      // The server does not close these connections, and the client may keep them open.
       if (round.name === "keep-open" && isQuiet) this.#endWithPut();
     } else if (isLong && !mayHold) {
       const seconds = patience / 1000;
