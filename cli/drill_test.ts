@@ -24,7 +24,7 @@ import { delay } from "../testing/bytes.ts";
 import { OutputError } from "./output.ts";
 
 const QUIET = { quiet: 100 };
-/** One of each kind. */
+/** One fault of each kind. */
 const FEW = ["chunked", "no-length", "status-400", "empty:KEY", "short-key", "truncate:PUT"];
 const FEW_ROUNDS = roundsOf("wire", FEW);
 const ROUNDS = roundsOf("wire");
@@ -38,7 +38,7 @@ async function playRounds(port: number, rounds: DrillRound[], isGood: boolean): 
   }
 }
 
-/** The line of a round whose client has passed. */
+/** The line of a round that has passed. */
 function lineOf({ name, function: fn, description }: DrillRound): string {
   const label = { do_key: `${name}:KEY`, do_put: `${name}:PUT` }[fn!] ?? name;
   return `✔ ${label.padEnd(14)} ${description}`;
@@ -53,7 +53,7 @@ Deno.test("main() --drill passes a good client with exit status 0", async () => 
   for (const line of stdout.split("\n")) assert(line.length <= 79, line);
 });
 
-Deno.test("main() --drill tells a flawed client what is wrong, with exit status 1", async () => {
+Deno.test("main() --drill says what is wrong with a flawed client, with exit status 1", async () => {
   const { port, finished } = await drilling([], { settings: { ...QUIET, rounds: FEW } });
   await playRounds(Number(port), FEW_ROUNDS, false);
   const { exit, stdout } = await finished;
@@ -119,7 +119,7 @@ Deno.test("main() --drill shows on a terminal which round it waits for, in colou
   const start = `\r\x1b[K… waiting for 1 of 25: ${sound}` +
     `\r\x1b[K… round 1 of 25: ${sound}\r\x1b[K${cross} ${sound}\n    error: `;
   assertEquals(stdout.slice(0, start.length), start);
-  assertEquals(stdout.includes("2 of 25"), false); // it has stopped
+  assertEquals(stdout.includes("2 of 25"), false); // the drill has stopped
 });
 
 Deno.test("main() --drill --verbose shows the wire", async () => {
@@ -132,7 +132,7 @@ Deno.test("main() --drill --verbose shows the wire", async () => {
   );
 });
 
-Deno.test("drill() ends if stdout fails", async () => {
+Deno.test("drill() stops if stdout fails", async () => {
   for (const cause of [CLOSED, FULL]) {
     const port = Promise.withResolvers<number>();
     const onText = (text: string) => port.resolve(Number(/:(\d+): run/.exec(text)![1]));
@@ -141,12 +141,12 @@ Deno.test("drill() ends if stdout fails", async () => {
     const running = runMode(["--drill", "--port", "0"], io, QUIET);
     const rejection = assertRejects(() => running, OutputError, "Cannot write to standard output");
     await doKey({ port: await port.promise, timeout: 20 });
-    assertEquals((await rejection).cause, cause); // with the first verdict
+    assertEquals((await rejection).cause, cause); // at the first verdict
     assertEquals(stderr.text.split("\n").length, 2);
   }
 });
 
-Deno.test("main() --drill --verbose ends when its log is written", async () => {
+Deno.test("main() --drill --verbose waits until its log is written", async () => {
   const abort = new AbortController();
   const port = Promise.withResolvers<number>();
   const connected = Promise.withResolvers<void>();
@@ -193,12 +193,12 @@ async function playLate(args: string[], terminal: boolean) {
   const { port, stop } = await drilling(args, streams);
   const key = await doKey({ port: Number(port) });
   await isOver.promise;
-  if (!terminal) await delay(500); // the verdict shows nowhere
+  if (!terminal) await delay(500); // without a terminal, no output shows the verdict
   await doPut(key!, { port: Number(port) });
   return await stop();
 }
 
-Deno.test("main() --drill corrects itself if a PUT comes late", async () => {
+Deno.test("main() --drill corrects a verdict if a PUT arrives late", async () => {
   const { stdout } = await playLate([], true);
   const lines = stdout.replaceAll("\x1b[31m", "").replaceAll("\x1b[32m", "")
     .replaceAll("\x1b[0m", "").replaceAll("\r\x1b[K", "\n").split("\n");
@@ -215,7 +215,7 @@ Deno.test("main() --drill corrects itself if a PUT comes late", async () => {
   ]);
 });
 
-Deno.test("main() --drill --json prints one object for a round whose PUT comes late", async () => {
+Deno.test("main() --drill --json prints one object for a round whose PUT arrives late", async () => {
   const { stdout } = await playLate(["--json", "-v"], false);
   const [first, counts] = stdout.trimEnd().split("\n").map((line) => JSON.parse(line));
   assertEquals([first.name, first.passed, first.cause], ["chunked", true, null]);
@@ -351,7 +351,7 @@ Deno.test("main() --drill prints each warning once, at the end", async () => {
   assertEquals(stdout.match(/^warning: no Host/gm)?.length, 1);
 });
 
-Deno.test("main() --drill --fault names the port in its last line, and quotes what a shell changes", async () => {
+Deno.test("main() --drill --fault names the port in its last line, and quotes words for the shell", async () => {
   const port = freePort();
   const { promise: listening, resolve: listen } = Promise.withResolvers<void>();
   const running = run(["--drill", "--fault", "drip", "-p", port], {

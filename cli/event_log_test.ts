@@ -48,7 +48,7 @@ B\\nob  127.0.0.1      1         0       0  this line ends in LF (\`\\n\`) alone
   );
 });
 
-Deno.test("main() --serve shows each byte of a request line, and cuts long ones", async () => {
+Deno.test("main() --serve shows each byte of a request line, and shortens long lines", async () => {
   await using server = await serving([]);
   await send(server.port, "\r\nKEY\t/user/Ada/ HTTP/1.1\r\n\r\n");
   await send(server.port, `KEY /user/${"0".repeat(31)}/ HTTP/1.0\r\n\r\n`);
@@ -182,7 +182,7 @@ TIME PEER  closed by the server
   );
 });
 
-Deno.test("main() --serve says early what an unfinished request lacks, and why it closes", async () => {
+Deno.test("main() --serve says what an unfinished request lacks, and why it closes the connection", async () => {
   const seen = Promise.withResolvers<void>();
   const onStderr = (text: string) => {
     if (text.includes("unfinished") && text.includes("idle for 0.2 s")) seen.resolve();
@@ -256,7 +256,7 @@ Deno.test("main() --serve does not log stray bytes after a response as an unfini
   assertEquals(stderr.includes("(unknown)"), false);
 });
 
-Deno.test("main() --serve prints no character that could move a terminal", async () => {
+Deno.test("main() --serve prints no character that could move a terminal's cursor", async () => {
   await using server = await serving(["-v"], { terminal: true });
   const nasty = "\x1b[2J\x9b\u202e\x07".replace("\u202e", "\xe2\x80\xae");
   await send(server.port, `KEY /user/${nasty}/ HTTP/1.1\r\nHost: ${nasty}\r\n\r\n`);

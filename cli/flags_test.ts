@@ -2,7 +2,7 @@ import { assertEquals, assertStringIncludes } from "@std/assert";
 import { KEY } from "../testing/bytes.ts";
 import { answering, run } from "../testing/command.ts";
 
-/** Wrong command lines, what is said about them, and what to try. */
+/** Wrong command lines, their messages and their help. */
 const USAGE: [args: string[], message: string, help?: string][] = [
   [["--prot", "5000"], 'unknown option "--prot"', "did you mean --port?"],
   [["--Verbose"], 'unknown option "--Verbose"', "did you mean --verbose?"],
@@ -279,7 +279,7 @@ const USAGE: [args: string[], message: string, help?: string][] = [
   ],
 ];
 
-Deno.test("main() refuses a wrong command line, and says what to try", async () => {
+Deno.test("main() rejects a wrong command line, and prints a help", async () => {
   for (const [args, message, help] of USAGE) {
     const stderr = `key_client: ${message}\n${help ? `help: ${help}\n` : ""}`;
     assertEquals(await run(args), { exit: 2, stdout: "", stderr });
@@ -295,14 +295,14 @@ const JSON_USAGE: [args: string[], isJson: boolean][] = [
   [["--json", "-t"], true],
   [["--port", "x", "--json"], true],
   [["--json", "--user", ".."], true],
-  [["--put", "--json"], false], // in the place of KEY
+  [["--put", "--json"], false], // here --json is the KEY
   [["--put", "--json", "--prot"], false],
   [["--put=--json", "--prot"], false],
   [["--json=", "--prot"], false],
   [["--prot", "--", "--json"], false],
 ];
 
-Deno.test("main() knows --json, --serve and --drill even if another flag is wrong", async () => {
+Deno.test("main() obeys --json, --serve and --drill even if another flag is wrong", async () => {
   for (const [args, isJson] of JSON_USAGE) {
     const { exit, stdout, stderr } = await run(args);
     assertEquals(exit, 2, args.join(" "));
@@ -321,7 +321,7 @@ Deno.test("main() knows --json, --serve and --drill even if another flag is wron
   }
 });
 
-/** What cannot be combined with what. */
+/** Flags that cannot be combined. */
 const CONTRADICTIONS: Record<string, string[]> = {
   "--key": ["--put"],
   "--offline": ["--json", "--verbose"],
@@ -341,7 +341,7 @@ const VALUES: Record<string, string> = {
   "--fault": "drip",
 };
 
-Deno.test("main() refuses flags that contradict each other, in either order", async () => {
+Deno.test("main() rejects flags that cannot be combined, in either order", async () => {
   for (const [flag, others] of Object.entries(CONTRADICTIONS)) {
     for (const other of others) {
       const [one, two] = [flag.split(" "), [other, VALUES[other] ?? []].flat()];
@@ -356,7 +356,7 @@ Deno.test("main() refuses flags that contradict each other, in either order", as
   }
 });
 
-/** Command lines, and what of them is on the wire. */
+/** Command lines, and their part of the request. */
 const ATTACHED: [args: (port: string) => string[], ...wire: string[]][] = [
   [(port) => [`-vp${port}`], "KEY /user/User1/ HTTP/1.1"],
   [(port) => [`-vp=${port}`], "KEY /user/User1/ HTTP/1.1"],
@@ -379,7 +379,7 @@ const ATTACHED: [args: (port: string) => string[], ...wire: string[]][] = [
   [(port) => ["-v", "--put=--\n", "-p", port], "PUT /key/User1/--%0A/ HTTP/1.1"],
 ];
 
-Deno.test("main() keeps every character of a value, however it is attached", async () => {
+Deno.test("main() keeps every character of a value, after a space, after = or after the letter", async () => {
   await using server = answering("HTTP/1.1 404 x\r\n\r\n");
   for (const [args, ...wire] of ATTACHED) {
     const { exit, stderr } = await run(args(server.port));

@@ -18,7 +18,7 @@ Deno.test("main() --serve --json prints a line for each event, and the users", a
   const { exit, stdout, stderr } = await server.stop();
   assertEquals(exit, 130);
   assertEquals(timeless(stderr), "key_client: listening on HOST, Ctrl-C ends it\n");
-  assertEquals(stdout.includes("\x9b"), false); // it is an escape
+  assertEquals(stdout.includes("\x9b"), false); // it is escaped
   const lines = stdout.trimEnd().split("\n").map((line) => JSON.parse(line));
   const { peer, time } = lines[1];
   assertMatch(peer, /^127\.0\.0\.1:\d+$/);
@@ -77,7 +77,7 @@ Deno.test("main() --serve --json prints a line for each event, and the users", a
   assertStringIncludes(lines[5].wire, `\r\n\r\n${message}`);
 });
 
-/** Runs --serve with these streams, and a client three times. */
+/** Runs --serve, which writes with `write`, and runs a client three times. */
 async function serveThree(args: string[], write: (text: string) => Promise<number> | number) {
   const abort = new AbortController();
   const port = Promise.withResolvers<string>();
@@ -98,17 +98,17 @@ async function serveThree(args: string[], write: (text: string) => Promise<numbe
   return await serving;
 }
 
-Deno.test("main() --serve goes on if stdout and stderr are closed", async () => {
+Deno.test("main() --serve continues if stdout and stderr are closed", async () => {
   for (const args of [[], ["-v"], ["--json"]]) {
     assertEquals(await serveThree(args, () => Promise.reject(CLOSED)), 130);
   }
 });
 
-Deno.test("main() --serve does not wait for a reader that is stuck", async () => {
+Deno.test("main() --serve does not wait for a reader that hangs", async () => {
   assertEquals(await serveThree([], () => new Promise(() => {})), 130);
 });
 
-Deno.test("main() --serve --json goes on if stdout is full, and says so once", async () => {
+Deno.test("main() --serve --json continues if stdout is full, and reports it once", async () => {
   const abort = new AbortController();
   const failed = Promise.withResolvers<string>();
   const onText = (text: string) => {
@@ -124,7 +124,7 @@ Deno.test("main() --serve --json goes on if stdout is full, and says so once", a
   assertEquals(stderr.text.split("Cannot write to standard output: No space left").length, 2);
 });
 
-Deno.test("main() --serve counts the entries that it drops, in their place", async () => {
+Deno.test("main() --serve prints how many entries it drops, in their place", async () => {
   for (const [flag, requests] of [["-v", 10_000], ["--json", 6_000]] as const) {
     const abort = new AbortController();
     const port = Promise.withResolvers<string>();
@@ -144,19 +144,19 @@ Deno.test("main() --serve counts the entries that it drops, in their place", asy
     const io = { stdout: slow, stderr: slow, signal: abort.signal };
     const serving = main(["--serve", "--port", "0", flag], io);
     const request = `KEY /user/Ada/ HTTP/1.1\r\nHost: a\r\nX: ${"x".repeat(50)}\r\n`;
-    await send(await port.promise, `${request}\r\n`.repeat(requests)); // 4 MiB may wait
+    await send(await port.promise, `${request}\r\n`.repeat(requests)); // the queue holds 4 MiB
     release.resolve();
     await delay(50);
     assertEquals((await run(["-p", await port.promise])).exit, 0);
     abort.abort();
     assertEquals(await serving, 130);
     if (flag === "-v") {
-      assertMatch(text, /\n\(\d+ entries were not read in time\)\n.* {2}connected\n/);
+      assertMatch(text, /\n\(\d+ log entries dropped: output too slow\)\n.* {2}connected\n/);
     } else {
       const lines = text.split("\n").filter((line) => line.startsWith("{"));
       const events = lines.map((line) => JSON.parse(line));
       const lost = events.findIndex(({ event }) => event === "lost");
-      assertEquals(events[lost + 1].event, "connected"); // of the client after the gap
+      assertEquals(events[lost + 1].event, "connected"); // by the client after the gap
       assert(events[lost].count > 100, `${events[lost].count}`);
       assertEquals(events.at(-1).event, "users");
     }
@@ -173,7 +173,7 @@ Deno.test("main() --serve --json --verbose prints the events and the log", async
   assertMatch(stderr, /\nAda +127\.0\.0\.1 +1 +0 +0\n$/);
 });
 
-Deno.test("main() --serve --fault gives every response the fault, and logs it", async () => {
+Deno.test("main() --serve --fault adds the fault to every response, and logs it", async () => {
   await using server = await serving(["--fault", "short-key"]);
   const { exit, stdout } = await run(["-p", server.port, "--key", "-uAda"]);
   assertEquals({ exit, stdout }, { exit: 1, stdout: "" });
@@ -195,7 +195,7 @@ $`),
   );
 });
 
-Deno.test("main() --serve --fault NAME:KEY and NAME:PUT put the fault on one response", async () => {
+Deno.test("main() --serve --fault NAME:KEY and NAME:PUT add the fault to one response", async () => {
   for (
     const [method, greeting, statuses] of [
       ["KEY", "chunked on responses to KEY: the body in chunks, without Content-Length; a good", [
@@ -217,7 +217,7 @@ Deno.test("main() --serve --fault NAME:KEY and NAME:PUT put the fault on one res
   }
 });
 
-Deno.test("main() --serve --fault NAME:PUT says nothing about a client without a key", async () => {
+Deno.test("main() --serve --fault NAME:PUT gives no advice for a client without a key", async () => {
   await using server = await serving(["--fault", "status-500:PUT"]);
   assertEquals((await run(["-p", server.port])).exit, 5);
   const { stderr } = await server.stop();
@@ -225,7 +225,7 @@ Deno.test("main() --serve --fault NAME:PUT says nothing about a client without a
   assertStringIncludes(stderr, `\nkey_client: status-500 on responses to PUT: ${description}\n`);
 });
 
-Deno.test("main() --serve --fault names a wrong fault or method, and the right one", async () => {
+Deno.test("main() --serve --fault names a wrong fault or method, and suggests the right one", async () => {
   const target = "--fault must end with :KEY or :PUT, not";
   for (
     const [value, message] of [
@@ -247,7 +247,7 @@ Deno.test("main() --serve --fault names a wrong fault or method, and the right o
   }
 });
 
-Deno.test("main() --fault list says how to put a fault on one response", async () => {
+Deno.test("main() --fault list says how to add a fault to one response", async () => {
   const { stdout } = await run(["--fault", "list"]);
   const last = "NAME:KEY and NAME:PUT put the fault on one response only, as in reset:PUT\n";
   assertEquals(stdout.split(/(?<=\n)/).at(-1), last);
