@@ -26,7 +26,7 @@ export class EventBuffer {
     this.#size = events.reduce((size, event) => size + sizeOf(event), 0);
   }
 
-  /** Adds an event. If the buffer is full, drops the oldest events or, with `dropsNew`, this one. */
+  /** Adds an event. If the buffer is full, drops old events or, with `dropsNew`, this event. */
   add(event: KeyServerEvent, dropsNew: boolean): void {
     const isFull = this.#events.length >= MAX_EVENTS || this.#size + sizeOf(event) > MAX_SIZE;
     if (isFull && dropsNew) return;

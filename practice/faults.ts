@@ -191,15 +191,15 @@ const PADDING = Array.from(
   { length: 32 }, // not 64: some libraries allow no more header fields than that
   (_, n) => `X-Padding-${String(n + 1).padStart(2, "0")}: ${"x".repeat(240)}\r\n`, // 256 bytes
 ).join("");
-// The bodies of error responses have 128 characters. A client that ignores the status takes them
-// for a key.
+// These bodies have 128 characters, like a key. A client that ignores the status, or checks only the
+// length, takes them for one.
 const NO_KEY = "No key here, though this text has 128 characters like a key, and contains a 200. ";
 const messageOf = (status: number) =>
   `${NO_KEY}Only the status line counts. Its status is ${status}.`;
 const ELSEWHERE = `${NO_KEY}Status 308 is a redirect, but it leads nowhere.`;
 const LIKE_A_KEY = "0123456789abcdef".repeat(8);
 const PAGE = '<!doctype html><html lang="en"><title>It works</title><h1>It works!</h1>' +
-  "<p>This is a page without a key.</p></html>";
+  "<p>This is an HTML page, and contains no key.</p></html>";
 const GIBBERISH = "?!$%&/()=+*~#<>|".repeat(8);
 
 // deno-fmt-ignore

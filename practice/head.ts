@@ -304,8 +304,8 @@ function nameOf(text: string): string | undefined {
 }
 
 /**
- * Decodes percent-encoding and UTF-8. Bytes above 0x7f may also be unencoded. Returns `undefined` if
- * the bytes are not UTF-8.
+ * Decodes percent-encoding and UTF-8. Bytes above 0x7f may also be unencoded. Returns `undefined`
+ * if the bytes are not UTF-8.
  */
 function decodeUtf8(segment: string): string | undefined {
   const ascii = segment.replace(/[\x80-\xff]/g, (byte) => `%${byte.charCodeAt(0).toString(16)}`);

@@ -125,8 +125,8 @@ export interface KeyServer extends AsyncDisposable {
    */
   faultOn: FaultTarget | undefined;
   /**
-   * The fault that you will set next, if you know it. If it is `reset`, new connections can be reset
-   * from now on.
+   * The fault that you will set next, if you know it. If it is `reset`, new connections can be
+   * reset from now on.
    */
   nextFault: FaultName | undefined;
   /**
