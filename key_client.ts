@@ -302,8 +302,8 @@ class Exchange implements Disposable {
 
   [Symbol.dispose](): void {
     this.#options.signal?.removeEventListener("abort", this);
-    this.#alarm?.removeEventListener("abort", this); // it would keep the process alive
-    this.#conn?.unref(); // so would Deno 2.8.3, which leaves a read pending after close()
+    this.#alarm?.removeEventListener("abort", this); // its listener keeps the process alive
+    this.#conn?.unref(); // so does a read that Deno 2.8.3 leaves pending after close()
     this.#conn?.close();
   }
 
@@ -584,7 +584,7 @@ export async function readResponse(
 
 /** The number of bytes read. If no more bytes follow: `null` or an error. */
 type ReadResult = number | null | Error;
-/** Yields a buffer for more bytes, receives the result of the read, and at last returns a `T`. */
+/** Yields a buffer for more bytes, receives the result of the read, and finally returns a `T`. */
 type Reading<T> = Generator<Uint8Array, T, ReadResult>;
 
 /** Reads one message, interim or final. */
@@ -682,8 +682,8 @@ class ResponseReader {
       (!hasNoBody || codings.length + lengths.length === 0); // the server may still send a body
     if (hasNoBody) return new Uint8Array();
     const applied = codings.filter((coding) => coding !== "" && coding !== "identity");
-    // If a framework repeats the header, "chunked, chunked" is a body that is chunked only once.
-    // A parameter is an error, as in curl; fetch returns the chunk sizes as part of the body.
+    // "chunked, chunked" means that a framework repeated the header: the body is chunked once. A
+    // coding with a parameter is an error, as in curl; fetch treats its chunk sizes as body.
     const isChunked = applied.every((coding) => coding === "chunked");
     if (!isChunked) throw malformed("the transfer coding", applied.join(", "));
     if (applied.length > 0) return yield* this.#readChunks();
@@ -772,7 +772,7 @@ class ResponseReader {
 
   #closedEarly(missing: string): KeyClientError {
     const start = decodeLatin1(this.#bytes.subarray(this.#start, this.received).subarray(0, 100));
-    const isHttp = "HTTP/1.".startsWith(start.slice(0, 7)); // or HTTP/0.9, or another protocol
+    const isHttp = "HTTP/1.".startsWith(start.slice(0, 7)); // false: HTTP/0.9 or another protocol
     if (!isHttp) return malformed("the status line", start);
     const reason = this.#failure ? `: ${this.#failure.message}` : "";
     const end = `the connection closed after ${this.received} bytes, without ${missing}${reason}`;

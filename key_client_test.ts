@@ -354,7 +354,7 @@ Deno.test("KeyClient says that it needs Deno if it runs elsewhere", async () => 
   ]);
 });
 
-Deno.test("doPut() reads a response that a server sends before a TCP reset, without reading the request", async () => {
+Deno.test("doPut() reads a response that is followed by a TCP reset", async () => {
   await using server = new ScriptedServer(async (peer) => {
     await peer.send("HTTP/1.1 414 URI Too Long\r\nContent-Length: 8\r\n\r\ntoo long");
   });
@@ -501,7 +501,7 @@ for (const [name, wire, isKept] of KEPT) {
   });
 }
 
-Deno.test("KeyClient does not keep the connection if the body ends with it", async () => {
+Deno.test("KeyClient does not keep the connection after a body without a length", async () => {
   await using server = new ScriptedServer(answering(`${H}\r\nhello`), keeping(OK_RESPONSE));
   using client = new KeyClient({ port: server.port });
   assertEquals((await client.verifyKey("x")).message, "hello");
@@ -558,7 +558,7 @@ Deno.test("KeyClient sends PUT at most twice", async () => {
   assertEquals(server.requests.map((request) => request.slice(0, 3)), ["KEY", "PUT", "PUT"]);
 });
 
-Deno.test("KeyClient sends a request once over a new connection, or if a byte has arrived", async () => {
+Deno.test("KeyClient sends a request only once if the connection is new or a byte has arrived", async () => {
   const scripts: [Script, KeyClientErrorCode][] = [
     [async (peer) => void await peer.request(), "closed-early"],
     [keeping(), "timed-out"],
@@ -593,7 +593,7 @@ Deno.test("KeyClient reads a response that precedes a TCP reset on a persistent 
   assertEquals(server.connections, 2);
 });
 
-Deno.test("KeyClient can send the next request after every kind of failure, over a new connection", async () => {
+Deno.test("KeyClient sends the next request over a new connection after every kind of failure", async () => {
   const abort = new AbortController();
   const failures: Script[] = [
     answering("HTTP/1.1 200"),

@@ -317,7 +317,7 @@ Deno.test("main() --put - says what to type if stdin is a terminal", async () =>
 });
 
 Deno.test({
-  name: "main() says in one line where it may not connect",
+  name: "main() names the address if it may not connect",
   permissions: { net: ["127.0.0.1:1"] },
   sanitizeResources: false, // Deno before 2.9.4 leaks a resource here
   async fn() {

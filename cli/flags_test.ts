@@ -379,7 +379,7 @@ const ATTACHED: [args: (port: string) => string[], ...wire: string[]][] = [
   [(port) => ["-v", "--put=--\n", "-p", port], "PUT /key/User1/--%0A/ HTTP/1.1"],
 ];
 
-Deno.test("main() keeps every character of a value, after a space, after = or after the letter", async () => {
+Deno.test("main() keeps every character of a value in --user X, --user=X and -uX", async () => {
   await using server = answering("HTTP/1.1 404 x\r\n\r\n");
   for (const [args, ...wire] of ATTACHED) {
     const { exit, stderr } = await run(args(server.port));

@@ -4,7 +4,7 @@ import { main } from "../main.ts";
 import { capture, NOT_PERMITTED, run, serving } from "../testing/command.ts";
 
 Deno.test({
-  name: "main() says in one line where it may not listen",
+  name: "main() names the address if it may not listen",
   permissions: { net: ["127.0.0.1:1"] },
   async fn() {
     for (const mode of ["--demo", "--serve", "--drill"]) {

@@ -475,7 +475,7 @@ Deno.test("readResponse() rejects a source without a read method", async () => {
   }
 });
 
-Deno.test("readResponse() rejects an impossible count of read()", async () => {
+Deno.test("readResponse() rejects a count that read() cannot return", async () => {
   const counts: ((room: number) => number)[] = [
     (room) => room + 1,
     () => Infinity,
