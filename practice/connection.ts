@@ -56,7 +56,7 @@ export interface Conn extends
 /** The request that is being read. */
 class Incoming {
   readonly reader: RequestReader;
-  /** Codes of the remarks made since the request began. */
+  /** Codes of the remarks already made on this request. */
   readonly said = new Set<RemarkCode>();
   isFull = false; // the last read filled the buffer, so the next one counts as part of it
   isContinued = false;
@@ -153,7 +153,7 @@ export class Connection {
   /** Closes the connection after the client has closed its side, unless the client still waits. */
   async #endIdle(): Promise<void> {
     await this.#sayIfUnread();
-    // When they are closed, some sockets half-close first and then reset the connection.
+    // Some sockets, when they are closed, first half-close and then reset the connection.
     if (this.server.onEvent) await this.#sleep(RESET_TIME);
     if (this.#state !== "idle") return; // the clock has changed it
     await this.#sayIfUnread();
@@ -165,7 +165,7 @@ export class Connection {
     return this.#standingFault === "silent" && performance.now() - this.since < HALF_CLOSE_TIME;
   }
 
-  /** The fault that the last response would have now, if it had a fault. */
+  /** If the last response had a fault: the fault that the same response would have now. */
   get #standingFault(): FaultName | undefined {
     const { fault, method, bytes } = this.#last;
     return fault && faultOf(this.server, method, bytes);

@@ -19,7 +19,7 @@ export interface RequestHead {
   readonly userId?: string;
   /** The position of the user id in the request. */
   readonly userSpan: Span;
-  /** The 128 hex digits of the key in a PUT request, in the case in which they were sent. */
+  /** The 128 hex digits of the key in a PUT request, uppercase or lowercase as sent. */
   readonly key?: string;
   /** The digits in a PUT request, if they are fewer than 128. */
   readonly keyPart?: string;

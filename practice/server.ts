@@ -120,8 +120,8 @@ export interface KeyServer extends AsyncDisposable {
   fault: FaultName | undefined;
   /**
    * Limits the fault, from now on, to responses to requests with this method. `undefined` stands
-   * for all methods. Setting any other value throws a `TypeError`. If the last response on a
-   * connection had no fault for this reason, the connection closes as if no fault was set.
+   * for all methods. Setting any other value throws a `TypeError`. After a response without the
+   * fault, the connection closes as usual.
    */
   faultOn: FaultTarget | undefined;
   /**
@@ -130,9 +130,9 @@ export interface KeyServer extends AsyncDisposable {
    */
   nextFault: FaultName | undefined;
   /**
-   * Resolves when clients can connect. They cannot for about a millisecond after `reset` was set or
-   * unset. During this time the server sends no responses, so a client that waits for its response
-   * before it connects again notices nothing.
+   * Resolves when clients can connect. After `reset` was set or unset, they cannot connect for about
+   * a millisecond. During this time the server sends no responses. So a client that waits for each
+   * response before it connects again is not affected.
    */
   readonly ready: Promise<void>;
   /**
