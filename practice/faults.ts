@@ -191,8 +191,8 @@ const PADDING = Array.from(
   { length: 32 }, // not 64: some libraries allow no more header fields than that
   (_, n) => `X-Padding-${String(n + 1).padStart(2, "0")}: ${"x".repeat(240)}\r\n`, // 256 bytes
 ).join("");
-// These bodies have 128 characters, like a key. A client that ignores the status, or checks only the
-// length, takes them for one.
+// These bodies have 128 characters, like a key. A client that ignores the status, or checks only
+// the length, takes them for one.
 const NO_KEY = "No key here, though this text has 128 characters like a key, and contains a 200. ";
 const messageOf = (status: number) =>
   `${NO_KEY}Only the status line counts. Its status is ${status}.`;

@@ -130,9 +130,9 @@ export interface KeyServer extends AsyncDisposable {
    */
   nextFault: FaultName | undefined;
   /**
-   * Resolves when clients can connect. After `reset` was set or unset, they cannot connect for about
-   * a millisecond. During this time the server sends no responses. So a client that waits for each
-   * response before it connects again is not affected.
+   * Resolves when clients can connect. After `reset` was set or unset, they cannot connect for
+   * about a millisecond. During this time the server sends no responses. So a client that waits for
+   * each response before it connects again is not affected.
    */
   readonly ready: Promise<void>;
   /**
