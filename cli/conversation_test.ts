@@ -180,16 +180,19 @@ Deno.test("main() --json always prints one object", async () => {
       port: server.addr.port,
       status: 400,
       message:
-        "the key is wrong: 128 digits, but not those that were issued to the user `User1`; " +
-        "send them just as they came",
-      error: { code: "refused", message: "The server answered with status 400" },
+        "wrong key: not the one issued to `User1`\nhelp: send the digits as you received them",
+      error: { code: "refused", message: "The server answered with status 400", help: null },
     }],
     [["-p", missing.port], {
       exit: 4,
       port: Number(missing.port),
       status: 404,
       message: "nobody\n",
-      error: { code: "refused", message: "The server answered with status 404: nobody" },
+      error: {
+        code: "refused",
+        message: "The server answered with status 404: nobody",
+        help: null,
+      },
     }],
     [["-p", page.port, "-u", "Ada"], {
       exit: 1,
@@ -197,7 +200,11 @@ Deno.test("main() --json always prints one object", async () => {
       port: Number(page.port),
       status: 200,
       message: "<p>hi",
-      error: { code: "not-a-key", message: 'The server did not answer with a key: "<p>hi"' },
+      error: {
+        code: "not-a-key",
+        message: 'The server did not answer with a key: "<p>hi"',
+        help: null,
+      },
     }],
     [["-p", free], {
       exit: 1,
@@ -205,6 +212,7 @@ Deno.test("main() --json always prints one object", async () => {
       error: {
         code: "connect-failed",
         message: `Cannot connect to 127.0.0.1:${free}: Connection refused (os error 111)`,
+        help: "start the server, or check --host and --port; --serve runs a practice server",
       },
     }],
   ];
@@ -233,7 +241,11 @@ Deno.test("main() --json always prints one object", async () => {
     key: null,
     status: null,
     message: null,
-    error: { code: "usage", message: '--port must be a number from 1 to 65535, not "x"' },
+    error: {
+      code: "usage",
+      message: '--port must be a number from 1 to 65535, not "x"',
+      help: null,
+    },
     ms: null,
   });
   assertEquals({ ...usage, stdout: "" }, { exit: 2, stdout: "", stderr: "" });
@@ -293,7 +305,7 @@ Deno.test("main() says in one line that it cannot read stdin", async () => {
   assertEquals([stdout.text, stderr.text], ["", `key_client: ${line}\n`]);
   assertEquals(await main(["--put", "-", "--json"], { stdin, stdout, stderr }), 1);
   const { exit, error } = JSON.parse(stdout.text);
-  assertEquals({ exit, error }, { exit: 1, error: { code: "failed", message } });
+  assertEquals({ exit, error }, { exit: 1, error: { code: "failed", message, help: null } });
 });
 
 Deno.test("main() --put - says what to type if stdin is a terminal", async () => {

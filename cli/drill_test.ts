@@ -348,7 +348,7 @@ Deno.test("main() --drill prints each warning once, at the end", async () => {
   }
   const { stdout, exit } = await finished;
   assertEquals(exit, 0);
-  assertEquals(stdout.match(/^warning: no Host/gm)?.length, 1);
+  assertEquals(stdout.match(/^warning\[no-host\]: no Host/gm)?.length, 1);
 });
 
 Deno.test("main() --drill --fault names the port in its last line, and quotes words for the shell", async () => {

@@ -79,8 +79,8 @@ Deno.test("main() --serve says why it cannot listen", async () => {
   assertEquals(await run(["--serve", "--port", server.port]), {
     exit: 2,
     stdout: "",
-    stderr: `key_client: Cannot listen on 127.0.0.1:${server.port}: the port is in use; ` +
-      "stop the program that uses it, or choose another one with --port\n",
+    stderr: `key_client: Cannot listen on 127.0.0.1:${server.port}: the port is in use\n` +
+      "help: stop the program that uses it, or choose another one with --port\n",
   });
   const { stdout } = await run(["--serve", "--json", "--port", server.port]);
   const { event, message } = JSON.parse(stdout);
@@ -102,6 +102,6 @@ Deno.test("main() --drill says in one line that it cannot listen", async () => {
   assertEquals({ exit, stdout }, { exit: 2, stdout: "" });
   assertMatch(
     stderr,
-    /^key_client: Cannot listen on 127\.0\.0\.1:\d+: the port is in use[^\n]*\n$/,
+    /^key_client: Cannot listen on 127\.0\.0\.1:\d+: the port is in use\nhelp: stop [^\n]*\n$/,
   );
 });

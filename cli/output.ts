@@ -96,7 +96,7 @@ export function wrap(start: string, text: string, columns = 80): string {
   const lines: string[] = [];
   let line = start;
   const indent = " ".repeat(start.length);
-  for (const word of text.split(" ")) {
+  for (const word of text.match(/(?:[^ `]|`[^`]*(?:`|$))+/g) ?? [""]) { // code stays together
     if (line.length > indent.length && line.length + word.length >= columns) {
       lines.push(line.trimEnd());
       line = indent;

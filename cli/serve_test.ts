@@ -24,8 +24,9 @@ Deno.test("main() --serve --json prints a line for each event, and the users", a
   assertMatch(peer, /^127\.0\.0\.1:\d+$/);
   assertMatch(time, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
   const common = { connection: 1, peer };
-  const message = "the user id is not UTF-8 when percent-decoded: encode it as UTF-8 first, " +
-    "as \`urllib.parse.quote()\` does";
+  const fact = "the decoded user id is not UTF-8";
+  const help = 'encode it as UTF-8: `urllib.parse.quote(user_id, safe="")`';
+  const message = `${fact}\nhelp: ${help}`;
   assertEquals(
     lines.map(({ time: _, ...line }) => line),
     [
@@ -45,11 +46,13 @@ Deno.test("main() --serve --json prints a line for each event, and the users", a
         code: "user-not-utf-8",
         severity: "error",
         status: 400,
-        message,
+        fact,
+        help,
         start: 10,
         end: 11,
       },
       { event: "remark", ...common, ...lines[4], time: undefined },
+      { event: "remark", ...common, ...lines[5], time: undefined },
       {
         event: "answer",
         ...common,
@@ -58,7 +61,7 @@ Deno.test("main() --serve --json prints a line for each event, and the users", a
         status: 400,
         message,
         fault: null,
-        wire: lines[5].wire,
+        wire: lines[6].wire,
       },
       { event: "closed", ...common, by: "server" },
       {
@@ -69,12 +72,12 @@ Deno.test("main() --serve --json prints a line for each event, and the users", a
           asked: 0,
           verified: 0,
           errors: 1,
-          remark: message,
+          remark: fact,
         }],
       },
     ].map((line) => JSON.parse(JSON.stringify(line))),
   );
-  assertStringIncludes(lines[5].wire, `\r\n\r\n${message}`);
+  assertStringIncludes(lines[6].wire, `\r\n\r\n${message}`);
 });
 
 /** Runs --serve, which writes with `write`, and runs a client three times. */
@@ -168,9 +171,11 @@ Deno.test("main() --serve --json --verbose prints the events and the log", async
   await send(server.port, "KEY /user/Ada/ HTTP/1.0\r\n\r\n");
   const { stdout, stderr } = await server.stop();
   const events = stdout.trimEnd().split("\n").map((line) => JSON.parse(line).event);
-  assertEquals(events, ["listening", "connected", "request", "answer", "closed", "users"]);
+  assertEquals(events, [
+    ...["listening", "connected", "request", "remark", "answer", "closed", "users"],
+  ]);
   assertStringIncludes(stderr, "   > KEY /user/Ada/ HTTP/1.0\\r\\n\n");
-  assertMatch(stderr, /\nAda +127\.0\.0\.1 +1 +0 +0\n$/);
+  assertMatch(stderr, /\nAda +127\.0\.0\.1 +1 +0 +0 {2}HTTP\/1\.0 instead of HTTP\/1\.1\n$/);
 });
 
 Deno.test("main() --serve --fault adds the fault to every response, and logs it", async () => {
@@ -185,12 +190,17 @@ Deno.test("main() --serve --fault adds the fault to every response, and logs it"
 key_client: short-key: status 200 and a key of 127 digits; a good client counts the digits
 TIME PEER  KEY /user/Ada/ HTTP/1\\.1  200 \\(short-key\\)
 TIME PEER  KEY /user/Ada HTTP/1\\.1  404 \\(short-key\\)
-  error: the path does not end in a slash[^\n]*
+  error\\[no-final-slash\\]: the path does not end with a slash
     KEY [^\n]*
  *\\^
+  help: KEY /user/Ada/ HTTP/1\\.1
+        end the path with \`/\`
+  note\\[other-host\\]: the Host header names another port
+  help: [^\n]*
+        [^\n]*
 
 user {2}address    asked  verified  errors  last remark
-Ada   127\\.0\\.0\\.1      1         0       1  the path does not end in a slash
+Ada   127\\.0\\.0\\.1      1         0       1  the path does not end with a slash
 $`),
   );
 });
@@ -228,22 +238,21 @@ Deno.test("main() --serve --fault NAME:PUT gives no advice for a client without 
 Deno.test("main() --serve --fault names a wrong fault or method, and suggests the right one", async () => {
   const target = "--fault must end with :KEY or :PUT, not";
   for (
-    const [value, message] of [
-      ["reset:GET", `${target} ":GET"`],
-      ["reset:", `${target} ":"`],
-      ["reset:KEY:PUT", `${target} ":KEY:PUT"`],
-      ["reset:put", `${target} ":put", did you mean reset:PUT?`],
-      ["rset:PUT", 'Unknown fault "rset:PUT", did you mean reset:PUT?'],
-      ["rset:key", 'Unknown fault "rset:key", did you mean reset:KEY?'],
-      ["rset:GET", 'Unknown fault "rset:GET", did you mean reset?'],
-      ["rset", 'Unknown fault "rset", did you mean reset?'],
-      ["list:KEY", 'Unknown fault "list:KEY", did you mean list?'],
-      [":KEY", 'Unknown fault ":KEY", --fault list tells which there are'],
-      ["toString:KEY", 'Unknown fault "toString:KEY", --fault list tells which there are'],
+    const [value, message, help] of [
+      ["reset:GET", `${target} ":GET"`, "write reset:KEY or reset:PUT"],
+      ["reset:", `${target} ":"`, "write reset:KEY or reset:PUT"],
+      ["reset:KEY:PUT", `${target} ":KEY:PUT"`, "write reset:KEY or reset:PUT"],
+      ["reset:put", `${target} ":put"`, "did you mean reset:PUT?"],
+      ["rset:PUT", 'unknown fault "rset:PUT"', "did you mean reset:PUT?"],
+      ["rset:key", 'unknown fault "rset:key"', "did you mean reset:KEY?"],
+      ["rset:GET", 'unknown fault "rset:GET"', "did you mean reset?"],
+      ["rset", 'unknown fault "rset"', "did you mean reset?"],
+      ["list:KEY", 'unknown fault "list:KEY"', "did you mean list?"],
+      [":KEY", 'unknown fault ":KEY"', "run key_client --fault list to see all faults"],
     ]
   ) {
     const { exit, stderr } = await run(["--serve", "--port", "0", "--fault", value]);
-    assertEquals({ exit, stderr }, { exit: 2, stderr: `key_client: ${message}; see --help\n` });
+    assertEquals({ exit, stderr }, { exit: 2, stderr: `key_client: ${message}\nhelp: ${help}\n` });
   }
 });
 
@@ -257,17 +266,18 @@ Deno.test("main() --fault list says how to add a fault to one response", async (
 Deno.test("main() --serve --fault logs the response that the client got, if any", async () => {
   for (
     const [fault, outcome] of [
-      ["empty", "no answer (empty)"],
-      ["garbage", "no answer (garbage)"],
+      ["empty", "no response (empty)"],
+      ["garbage", "no response (garbage)"],
       ["status-500", "500 (status-500)"],
     ]
   ) {
     await using server = await serving(["--fault", fault, "-v"]);
-    await send(server.port, "KEY /user/Ada/ HTTP/1.1\r\nHost: a\r\n\r\n");
+    const host = `Host: 127.0.0.1:${server.port}`;
+    await send(server.port, `KEY /user/Ada/ HTTP/1.1\r\n${host}\r\n\r\n`);
     const { stderr } = await server.stop();
     assertStringIncludes(timeless(stderr), `TIME PEER  KEY /user/Ada/ HTTP/1.1  ${outcome}\n`);
     assertEquals(stderr.includes("   < "), fault !== "empty");
-    assertEquals(stderr.includes("error:"), false);
+    assertEquals(stderr.includes("error["), false);
     assertEquals(stderr.endsWith("\nAda   127.0.0.1      1         0       0\n"), true);
   }
   await using server = await serving(["--fault", "empty", "--json"]);

@@ -49,6 +49,6 @@ function wire(bytes: Uint8Array): string[] {
 function brief(head: string, body: string): string[] {
   const [start, ...fields] = head.trimEnd().split("\r\n");
   const names = fields.map((field) => field.replace(/^(?!Host|Content-Length)(.*?:).*/, "$1 ..."));
-  return [start, names.join(" · "), body].filter((line) => line !== "")
+  return [start, names.join(" · "), ...body.split("\n")].filter((line) => line !== "")
     .map((line) => line.replace(/([\da-f]{6})[\da-f]{118}([\da-f]{4})/, "$1...$2"));
 }

@@ -35,7 +35,10 @@ Deno.test("main() --demo shows what the practice server says about a wrong user 
   const { exit, stderr } = await run(["--demo", "-u", "x".repeat(257)]);
   assertEquals(exit, 4);
   assertMatch(stderr, /\n {3}< HTTP\/1\.1 400 Bad Request\n {3}< Content-Type: /);
-  assertMatch(stderr, /\n {3}< the user id is longer .*\nkey_client: The server answered .*\n$/);
+  assertMatch(
+    stderr,
+    /\n {3}< the user id is longer .*\n {3}< help: .*\nkey_client: The server answered .*\nhelp: .*\n$/,
+  );
 });
 
 Deno.test("main() --demo --verbose shows every byte", async () => {

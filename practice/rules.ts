@@ -694,7 +694,7 @@ const TABLE = {
       "send only the path; the address belongs in the Host header", ""],
     ["other-host", "note", null,
       "the Host header names another port",
-      (_, { host }) => `write \`Host: ${host}\``, (_, { host }) => host],
+      "write the address that your client connects to", (_, { host }) => host],
     ["body-ignored", "note", null,
       (_, { length }) => `body of ${octets(length)}, which this server ignores`,
       "put the user id and the key into the path"],

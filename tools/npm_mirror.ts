@@ -22,7 +22,9 @@ async function failure(args: string[], patience: number): Promise<string | undef
   if (success) return undefined;
   if (deadline.aborted) return `took longer than ${patience} s`;
   const text = new TextDecoder().decode(stderr);
-  if (/failed to load|failed loading/i.test(text)) return "cannot be reached";
+  const [, cause] = /^\s*\d+: (?:.*\): )?(.*)/m.exec(text) ?? []; // such as a certificate
+  const about = cause ? ` (${cause})` : "";
+  if (/failed to load|failed loading/i.test(text)) return `cannot be reached${about}`;
   return `failed (${text.replace(/\n[^]*/, "")})`;
 }
 
@@ -45,4 +47,4 @@ for (const { name, flags, patience } of SOURCES) {
   if (why === undefined) use(`Modules from ${name}`, flags);
   reason = `${name} ${why}`;
 }
-use(`${reason}: see "Isolated networks" in README.md`, ["--cached-only"]);
+use(`${reason}: see docs/offline.md`, ["--cached-only"]);
