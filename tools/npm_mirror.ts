@@ -22,7 +22,8 @@ async function failure(args: string[], patience: number): Promise<string | undef
   if (success) return undefined;
   if (deadline.aborted) return `took longer than ${patience} s`;
   const text = new TextDecoder().decode(stderr);
-  const [, cause] = /^\s*\d+: (?:.*\): )?(.*)/m.exec(text) ?? []; // such as a certificate
+  const [message] = text.split("Stack backtrace");
+  const [, cause] = /^\s*\d+: (?:.*\): )?(.*)/m.exec(message) ?? []; // such as a certificate
   const about = cause ? ` (${cause})` : "";
   if (/failed to load|failed loading/i.test(text)) return `cannot be reached${about}`;
   return `failed (${text.replace(/\n[^]*/, "")})`;
