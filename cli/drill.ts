@@ -65,7 +65,7 @@ export async function drill(
   const report = json ? new JsonReport(put, rounds) : new TextReport(put, rounds, io.stdout, flags);
   const log = new QueuedOutput(
     io.stderr,
-    (count) => `(${count} entries were not read in time)\n`,
+    (count) => `(${count} log entries dropped: output too slow)\n`,
   );
   const eventLog = new EventLog(
     (text) => log.print(text),

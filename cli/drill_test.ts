@@ -305,7 +305,7 @@ candidate(
     ]);
     assertMatch(key.returned, /^"[\da-f]{96}\.\.\.$/);
     assertEquals(key.description, "nothing is wrong: do_key() must return the key");
-    assertMatch(put.returned, /^"the key is wrong: /);
+    assertMatch(put.returned, /^"wrong key: not the one issued to /);
     assertEquals(counts, { passed: 2, failed: 0, missing: 0 });
     assertStringIncludes(stderr, "\n   | do_key() prints\n");
   },
@@ -318,7 +318,10 @@ candidate("main() --drill FILE has exit status 2 if there is nothing to judge", 
     assertEquals(exit, 2);
     const message = "Cannot import nowhere.ts: no such file";
     assertEquals(stderr.trimEnd().split("\n").at(-1), `key_client: ${message}`);
-    assertEquals(stdout, json.length ? `${JSON.stringify({ event: "error", message })}\n` : "");
+    assertEquals(
+      stdout,
+      json.length ? `${JSON.stringify({ event: "error", message, help: null })}\n` : "",
+    );
   }
 });
 

@@ -96,12 +96,12 @@ test("startDrill() fails a client whose PUT does not bring the key back", async 
   const [wrong, none, other] = await drill.finished;
   assertMatch(
     wrong.cause!.rationale,
-    /^PUT \/key\/Ada\/012345\.\.\.cdef\/ HTTP\/1\.1 has not the correct key: wrong key/,
+    /^PUT \/key\/Ada\/012345\.\.\.cdef\/ HTTP\/1\.1 does not contain the correct key: wrong key/,
   );
-  assertMatch(none.cause!.rationale, /has not the correct key: the key is `None`/);
+  assertMatch(none.cause!.rationale, /does not contain the correct key: the key is `None`/);
   assertMatch(
     other.cause!.rationale,
-    /^GET .* has not the correct key: no key in the path/,
+    /^GET .* does not contain the correct key: no key in the path/,
   );
 });
 
@@ -250,7 +250,7 @@ test("startDrill() says of a PUT without an end that it has none", async () => {
   const [{ cause }] = await drill.finished;
   assertMatch(
     cause!.rationale,
-    /; a request is not whole: no empty line after the headers \(\d+ bytes received\)/,
+    /; a request is incomplete: no empty line after the headers \(\d+ bytes received\)/,
   );
 });
 

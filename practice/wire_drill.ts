@@ -243,7 +243,7 @@ export class WireDrill implements Drill {
       const isNone = trial.isBlank || NO_KEY_REGEXP.test(requestLine(request));
       cause = { rationale, help: isNone ? NONE_HELP : helpFor(trial.round) };
     } else if (error) {
-      const rationale = `${quote(request)} has not the correct key: ${error.fact}`;
+      const rationale = `${quote(request)} does not contain the correct key: ${error.fact}`;
       cause = { rationale, help: this.#isProven ? helpFor(trial.round) : FIRST_HELP };
     } else if (userId !== trial.userId) {
       const rationale = `the user id is \`${trial.userId}\` in KEY, but \`${userId}\` in PUT`;
@@ -331,7 +331,7 @@ export class WireDrill implements Drill {
       ? ` before the next KEY, ${seconds} s later`
       : `: your client was still connected ${seconds} s after KEY`;
     const rationale = `your client sent no PUT${fate}${
-      hint && `; a request is not whole: ${hint}`
+      hint && `; a request is incomplete: ${hint}`
     }`;
     const isFirst = this.#results.length === 0 && faultOf(round) !== undefined;
     this.#end({ rationale, help: this.#isProven || isFirst ? helpFor(round) : FIRST_HELP });
