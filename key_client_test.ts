@@ -63,7 +63,7 @@ Deno.test("doKey() and doPut() hold the conversation with the practice server", 
   assertEquals(await doPut(keyVal!, options), "Success: the key is right");
   assertEquals(await doPut(text(keyVal!), options), "Success: the key is right");
   assertStringIncludes(await doPut("0".repeat(128), options), "wrong key");
-  assertStringIncludes(await doPut("abc", options), "`abc` is no key");
+  assertStringIncludes(await doPut("abc", options), "the key is `abc`");
 });
 
 Deno.test("doKey() writes exactly the documented bytes", async () => {
