@@ -96,9 +96,9 @@ Deno.test("main() --drill prints the verdicts so far when it is interrupted", as
   assertEquals(exit, 130);
   assertMatch(
     stdout,
-    RegExp(`^✘ sound          nothing is wrong
+    RegExp(`^✘ sound          a normal response
     error: your client sent no PUT: [^\n]*\n           [^\n]*
-    help: the fault is not the cause: [^\n]*\n          [^\n]*
+    help: run your client against \`key_client --serve\` first: [^\n]*\n          [^\n]*
 0 of 25 passed, 24 without a verdict
 to try one round again: --drill --fault sound
 $`),
@@ -114,7 +114,7 @@ Deno.test("main() --drill shows on a terminal which round it waits for, in colou
   const { port, stop } = await drilling([], { terminal: true, settings: QUIET });
   await doKey({ port: Number(port), timeout: 20 });
   const { stdout } = await stop();
-  const sound = `${"sound".padEnd(14)} nothing is wrong`;
+  const sound = `${"sound".padEnd(14)} a normal response`;
   const cross = Deno.noColor ? "✘" : "\x1b[31m✘\x1b[0m";
   const start = `\r\x1b[K… waiting for 1 of 25: ${sound}` +
     `\r\x1b[K… round 1 of 25: ${sound}\r\x1b[K${cross} ${sound}\n    error: `;
@@ -242,8 +242,8 @@ candidate("main() --drill FILE prints a table and a score for each function", as
   );
   assertEquals(
     stdout.replace(FOLDER, ""),
-    `✔ do_key sound       nothing is wrong
-✘ do_put sound       nothing is wrong
+    `✔ do_key sound       a normal response
+✘ do_put sound       a normal response
     error: flawed.ts has no function doPut; class Client has a method of this
            name
     help: write \`export function doPut(key_val)\`
@@ -287,7 +287,7 @@ candidate("main() --drill FILE says on a terminal how far it is", async () => {
   });
   assertStringIncludes(
     stdout,
-    "\r\x1b[K… round 1 of 2: do_key sound       nothing is wrong\r\x1b[K",
+    "\r\x1b[K… round 1 of 2: do_key sound       a normal response\r\x1b[K",
   );
   assertStringIncludes(stdout, "\r\x1b[K… round 2 of 2: do_key split");
 });
@@ -304,7 +304,7 @@ candidate(
       ...["do_key", "sound", true, null, null],
     ]);
     assertMatch(key.returned, /^"[\da-f]{96}\.\.\.$/);
-    assertEquals(key.description, "nothing is wrong: do_key() must return the key");
+    assertEquals(key.description, "a normal response: do_key() must return the key");
     assertMatch(put.returned, /^"wrong key: not the one issued to /);
     assertEquals(counts, { passed: 2, failed: 0, missing: 0 });
     assertStringIncludes(stderr, "\n   | do_key() prints\n");
@@ -375,7 +375,7 @@ candidate("main() --drill -- COMMAND lists what has failed by name and method", 
   assertEquals(exit, 1);
   assertMatch(
     stdout,
-    /^✘ sound {10}nothing is wrong\n {4}error: the program sent no KEY request\n {4}help: connect to 127/,
+    /^✘ sound {10}a normal response\n {4}error: the program sent no KEY request\n {4}help: connect to 127/,
   );
   assertStringIncludes(stdout, "\n✘ empty:PUT      the connection closes without a byte\n");
   assertMatch(stdout, /\n0 of 2 passed\nto try one round again: --drill --fault sound -- .*\n$/);

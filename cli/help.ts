@@ -12,7 +12,7 @@ const USAGE = `Usage:
   key_client [OPTIONS]               ask for a key, send it back, print key and
                                      message
   key_client --serve [OPTIONS]       run a practice server
-  key_client --drill FILE            judge do_key and do_put in client.py
+  key_client --drill FILE            judge do_key and do_put in FILE
   key_client --drill -- COMMAND ...  judge a program in any language
 `;
 

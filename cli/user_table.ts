@@ -31,6 +31,7 @@ export class UserTable {
   add(event: KeyServerEvent): void {
     const { connection, peer } = event;
     if (event.type === "remark" && event.remark.severity === "note") {
+      if (event.remark.end > 0) return; // about the request, which is correct
       // If the user has not verified a key, the note may say why.
       const row = this.#row(this.#users.get(connection) ?? null, peer.hostname);
       if (row.verified === 0) row.remark ??= event.remark.fact;

@@ -450,7 +450,7 @@ hangUpTest("startKeyServer() tells of a client that closes before its response c
       assertEquals((await server.event("closed")).by, "client");
       assertEquals(server.remarks(), ["reset"]);
       const { remark, bytes } = await server.event("remark");
-      assertEquals(remark.fact, "your client closed before it had read the response");
+      assertEquals(remark.fact, "your client closed the connection with data unread");
       assertEquals(text(bytes), request);
     });
   }

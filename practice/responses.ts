@@ -27,6 +27,11 @@ export class IssuedKeys {
     forgetOldest(this.#owners);
   }
 
+  /** Whether a key was issued to a user at an IP address. */
+  has(userId: string, address: string): boolean {
+    return this.#last.has(`${address} ${userId}`);
+  }
+
   /** Returns what is wrong with the key in a PUT request; `undefined` if it is correct. */
   check(request: ReceivedRequest, address: string): Remark | undefined {
     const [userId, key] = [request.userId!, request.key!];
@@ -90,6 +95,9 @@ export function decide(request: ReceivedRequest, address: string, keys: IssuedKe
   if (error?.code === "short-key") {
     error = keys.checkPart(request, address) ?? error;
     remarks = [error, ...remarks.slice(1)];
+  } else if (error?.code === "key-none" && keys.has(request.userId!, address)) {
+    error = { ...error, help: "return the key from do_key(): the response to KEY had one" };
+    remarks = [error, ...remarks.slice(1)];
   } else if (!error && request.key !== undefined) {
     error = keys.check(request, address);
     if (error) remarks = [error, ...remarks];
@@ -104,7 +112,8 @@ export function decide(request: ReceivedRequest, address: string, keys: IssuedKe
 
 /** Returns the body of an error response: the fact, and the help on a second line. */
 function bodyOfRefusal({ fact, help, fix }: Remark): string {
-  return `${fact}\nhelp: ${fix ?? help}`;
+  const isTypeable = fix !== undefined && !fix.includes("..."); // the middle of a key is cut out
+  return `${fact}\nhelp: ${isTypeable ? fix : help}`;
 }
 
 /** Returns a new random key: 128 hex digits. */

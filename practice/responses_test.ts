@@ -223,7 +223,7 @@ const ANSWERS: [line: string, status: number, message: string, allow: string][] 
   [
     `DELETE /key/Ada/${KEY}/ HTTP/1.1`,
     405,
-    "method `DELETE` on a path that needs `PUT`\nhelp: PUT /key/Ada/012345...cdef/",
+    "method `DELETE` on a path that needs `PUT`\nhelp: use `PUT`", // nobody could type the fix
     "PUT",
   ],
 ];
@@ -239,7 +239,8 @@ Deno.test.each(ANSWERS)("startKeyServer() answers %s", async (line, status, mess
   assertEquals(/\r\nAllow: (.*)\r\n/.exec(response)?.[1] ?? "", allow);
   const { remark } = await server.event("remark");
   const { fact, help, fix } = remark;
-  assertEquals([remark.status, `${fact}\nhelp: ${fix ?? help}`], [status, bodyOf(response)]);
+  const advice = fix?.includes("...") ? help : fix ?? help;
+  assertEquals([remark.status, `${fact}\nhelp: ${advice}`], [status, bodyOf(response)]);
 });
 
 Deno.test("startKeyServer() keeps the connection after an answer to a sound request", async () => {
@@ -323,4 +324,17 @@ Deno.test("startKeyServer() answers HEAD without a body", async () => {
   await using server = listen();
   const response = await talk(server, CLOSING_REQUEST.replace("KEY", "HEAD"));
   assertMatch(response, /^HTTP\/1\.1 405 [^]*\r\nContent-Length: [1-9]\d+\r\n[^]*\r\n\r\n$/);
+});
+
+Deno.test("startKeyServer() says where the key is lost if it was issued, but `None` is sent", async () => {
+  await using server = listen();
+  const none = `PUT /key/Ada/None/ HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`;
+  const before = bodyOf(await talk(server, none));
+  assertStringIncludes(before, "help: send PUT only if there is a key");
+  await talk(server, "KEY /user/Ada/ HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+  const after = bodyOf(await talk(server, none));
+  assertEquals(
+    after,
+    "the key is `None`\nhelp: return the key from do_key(): the response to KEY had one",
+  );
 });

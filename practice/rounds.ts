@@ -25,7 +25,7 @@ export type RoundName = FaultName | "sound" | "wrong-key";
 export interface DrillRound {
   /** The function that the round judges; `null` if it judges both together. */
   readonly function: "do_key" | "do_put" | null;
-  /** The name: `"sound"` (nothing is wrong), `"wrong-key"`, or the name of a fault. */
+  /** The name: `"sound"` (a normal response), `"wrong-key"`, or the name of a fault. */
   readonly name: RoundName;
   /** What happens on the wire. */
   readonly description: string;
@@ -127,7 +127,7 @@ export function targetOf(round: DrillRound): "KEY" | "PUT" | undefined {
 }
 
 function describe(name: RoundName): string {
-  if (name === "sound") return "nothing is wrong";
+  if (name === "sound") return "a normal response";
   if (name === "wrong-key") return "the key is wrong, so the server refuses it";
   return FAULTS[name].description;
 }

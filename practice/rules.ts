@@ -110,8 +110,8 @@ const MAX_USER_ID_LENGTH = 256; // characters
 
 /** The key is the body of a refusal, or of another error response. */
 const SENTENCE = [
-  "the key is a sentence",
-  "send PUT only if the status of the response to KEY is 200: the body of other responses is an error message",
+  "the key is an error message",
+  "correct the error above first; then send PUT only if the status of the response to KEY is 200",
 ] as const;
 
 /**
@@ -634,10 +634,10 @@ const TABLE = {
       "call `sendall()` before `recv()`; after `makefile()` and `write()`, call `flush()`"],
     ["no-line-end", 400, null,
       (_, { came }) => `no line ending after the last line (${octets(came)} received)`,
-      "end each line with `\\r\\n`, and the headers with an empty line: `\"\\r\\n\".join(lines) + \"\\r\\n\\r\\n\"`"],
+      "add `\"\\r\\n\\r\\n\"` to the end of the request"],
     ["no-empty-line", 400, null,
       (_, { came }) => `no empty line after the headers (${octets(came)} received)`,
-      "`request = \"\\r\\n\".join(lines) + \"\\r\\n\\r\\n\"`"],
+      "add `\"\\r\\n\"` to the end of the request: it must end with `\"\\r\\n\\r\\n\"`"],
     ["too-large", 400, null,
       "the request is larger than 65536 bytes",
       "send a smaller request"],
@@ -693,7 +693,7 @@ const TABLE = {
       "URL instead of a path in the request line",
       "send only the path; the address belongs in the Host header", ""],
     ["other-host", "note", null,
-      "the Host header names another port",
+      "the Host header does not name the port of this server",
       "write the address that your client connects to", (_, { host }) => host],
     ["body-ignored", "note", null,
       (_, { length }) => `body of ${octets(length)}, which this server ignores`,
@@ -706,13 +706,13 @@ const TABLE = {
       "your client has not closed the closed connection",
       "leave the loop if `recv()` returns `b''`: `if not data: break`"],
     ["reset", "note", null,
-      "your client closed before it had read the response",
+      "your client closed the connection with data unread",
       "one `recv()` may return part of the response: call it until the body has Content-Length bytes"],
     ["late-request", "note", null,
       "request on a connection that was closed",
       "make a new connection, or send the request sooner and without `Connection: close` before it"],
     ["gone", "note", null,
-      "your client closed before the response was sent",
+      "your client closed the connection before the response",
       "one `recv()` may return part of the response: call it until the body has Content-Length bytes"],
     ["kept-open", "note", null,
       "response sent; this fault leaves the connection open",

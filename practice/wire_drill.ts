@@ -34,7 +34,7 @@ import { type DrillCause, helpOf } from "./verdicts.ts";
 
 const NO_KEY_REGEXP = /\/(?:None|null|undefined)\/? |\/\/ /; // where a key should be
 const FIRST_HELP =
-  "the fault is not the cause: run your client with `--serve` first, which shows what is wrong with each request";
+  "run your client against `key_client --serve` first: its log explains each mistake";
 const NONE_HELP = "send PUT only if there is a key: `if key_val is not None:`";
 const LATE_HELP =
   "a closed connection carries no further request, even if `send()` raises no error: make a new one for PUT";
@@ -196,7 +196,7 @@ export class WireDrill implements Drill {
     if (!trial) this.#begin(event);
     else trial.userId = userId;
     if (method !== "KEY") {
-      const rationale = `the conversation must begin with KEY, but it began with ${quote(request)}`;
+      const rationale = `the first request is not KEY: ${quote(request)}`;
       this.#end({ rationale, help: FIRST_HELP });
     } else if (error) {
       this.#end({ rationale: `KEY was refused: ${error.fact}`, help: helpOf(error) });
@@ -243,8 +243,8 @@ export class WireDrill implements Drill {
       const isNone = trial.isBlank || NO_KEY_REGEXP.test(requestLine(request));
       cause = { rationale, help: isNone ? NONE_HELP : helpFor(trial.round) };
     } else if (error) {
-      const rationale = `${quote(request)} does not contain the correct key: ${error.fact}`;
-      cause = { rationale, help: this.#isProven ? helpFor(trial.round) : FIRST_HELP };
+      const rationale = `the server refused ${quote(request)}: ${error.fact}`;
+      cause = { rationale, help: this.#isProven ? helpFor(trial.round) : helpOf(error) };
     } else if (userId !== trial.userId) {
       const rationale = `the user id is \`${trial.userId}\` in KEY, but \`${userId}\` in PUT`;
       cause = { rationale, help: "send the same user id in KEY and PUT" };
