@@ -15,8 +15,8 @@
 /**
  * Options of {@linkcode doKey}, {@linkcode doPut} and {@linkcode KeyClient}.
  *
- * The error for a wrong option is a `TypeError` or a `RangeError`. Its message starts with the
- * name of the option, and its property `option` is that name.
+ * If an option is wrong, the error is a `TypeError` or a `RangeError`. Its message starts with the
+ * name of the option. Its property `option` is that name.
  */
 export interface KeyClientOptions {
   /** Name or IP address of the key server.
@@ -25,36 +25,36 @@ export interface KeyClientOptions {
   /** TCP port of the key server, from 1 to 65535.
    * @default {5000} */
   port?: number;
-  /** Any string but `""`, `"."` and `".."`: at most 65,536 bytes when percent-encoded.
+  /** Any string except `""`, `"."` and `".."`, at most 65,536 bytes when percent-encoded.
    * @default {"User1"} */
   userId?: string;
-  /** Milliseconds for one exchange, connecting included: above 0, at most 2 ** 31 - 1.
+  /** Milliseconds for one exchange, including connecting: above 0, at most 2 ** 31 - 1.
    * @default {10_000} */
   timeout?: number;
-  /** Cancels the exchange: it rejects with `signal.reason`. */
+  /** Cancels the exchange, which then rejects with `signal.reason`. */
   signal?: AbortSignal;
-  /** Bytes of response body to accept, at most 2 ** 31 - 1.
+  /** Maximum size of a response body in bytes, at most 2 ** 31 - 1.
    * @default {1_048_576} */
   maxBodySize?: number;
-  /** Whether both stages share one connection. If not, each request says `Connection: close`.
+  /** Whether KEY and PUT share one connection. If not, each request has `Connection: close`.
    * @default {true} */
   keepAlive?: boolean;
   /**
-   * Called with each message as it was on the wire. If it throws, the exchange fails with that
-   * error; a promise that it returns is not awaited.
+   * Called with the exact bytes of each message. If it throws, the exchange fails with that error.
+   * If it returns a promise, the exchange does not wait for it.
    */
   onMessage?: (message: WireMessage) => void;
 }
 
-/** A message as it was on the wire. If a response fails, its message has the bytes received. */
+/** The exact bytes of a message. If a response fails, these are the bytes received so far. */
 export interface WireMessage {
-  /** A request goes to the server, a response comes from it. */
+  /** The client sends requests, the server sends responses. */
   direction: "request" | "response";
   /** The start line and the header fields, including the empty line after them. */
   head: Uint8Array<ArrayBuffer>;
   /** The bytes after the head, including chunk sizes and trailer fields. */
   body: Uint8Array<ArrayBuffer>;
-  /** When its last byte was written or read: milliseconds, as of `performance.now()`. */
+  /** When the last byte was written or read, in milliseconds of `performance.now()`. */
   time: number;
 }
 
@@ -68,7 +68,7 @@ export interface KeyServerResponse {
   message: string;
 }
 
-/** A final response, from {@linkcode readResponse}. */
+/** A final response (its status is not 1xx), returned by {@linkcode readResponse}. */
 export interface HttpResponse {
   /** The digit after `HTTP/1.`. */
   minorVersion: number;
@@ -78,22 +78,22 @@ export interface HttpResponse {
   reason: string;
   /** The header fields in order. Names keep their case; values are decoded as ISO 8859-1. */
   fields: [name: string, value: string][];
-  /** The content, without its framing. */
+  /** The content, without chunk sizes and trailer fields. */
   body: Uint8Array<ArrayBuffer>;
 }
 
-/** What went wrong. The README says what to do about each. */
+/** What went wrong. The README says what to do about each code. */
 export type KeyClientErrorCode =
-  | "connect-failed" // no connection: is the server running, are host and port right?
+  | "connect-failed" // no connection: check that the server is running, and the host and port
   | "timed-out" // no complete response within `timeout`
   | "closed-early" // the connection closed before the response was complete
-  | "malformed" // not an HTTP/1.x response: is it the right port?
-  | "too-large" // a head above 64 KiB, or a body above `maxBodySize`
-  | "refused" // a status that is not 2xx: `response.message` says why
-  | "not-a-key"; // a 2xx response whose body is not 128 hex digits: is it a key server?
+  | "malformed" // not an HTTP/1.x response: check the port
+  | "too-large" // a head larger than 64 KiB, or a body larger than `maxBodySize`
+  | "refused" // the status is not 2xx: `response.message` says why
+  | "not-a-key"; // the status is 2xx, but the body is not 128 hex digits: check the host and port
 
 /**
- * The error for everything that goes wrong outside the caller's own code.
+ * The error of a failed exchange: there is no usable response.
  *
  * @example Usage
  * ```ts
@@ -104,9 +104,9 @@ export type KeyClientErrorCode =
 export class KeyClientError extends Error {
   /** Always `"KeyClientError"`. */
   override name = "KeyClientError";
-  /** What kind of thing went wrong. */
+  /** What went wrong. */
   readonly code: KeyClientErrorCode;
-  /** The whole response that was `refused` or `not-a-key`. */
+  /** The response, if the code is `refused` or `not-a-key`. */
   readonly response?: KeyServerResponse;
   /** The status of that response. */
   readonly status?: number;
@@ -114,9 +114,9 @@ export class KeyClientError extends Error {
   /**
    * Creates the error.
    *
-   * @param code What kind of thing went wrong.
+   * @param code What went wrong.
    * @param message One sentence.
-   * @param options The error behind it (`cause`), and the response.
+   * @param options The error that caused this one (`cause`), and the response.
    */
   constructor(
     code: KeyClientErrorCode,
@@ -136,7 +136,7 @@ export class KeyClientError extends Error {
  * Asks for a key over a new connection: stages 1 and 2. Never rejects.
  *
  * @param options Where the server is, and how long to wait.
- * @returns The key: 128 ASCII bytes, in the case that the server sent. `null` on any error.
+ * @returns The key: 128 ASCII bytes, uppercase or lowercase as received. `null` on any error.
  *
  * @example Usage
  * ```ts
@@ -157,7 +157,7 @@ export async function doKey(options?: KeyClientOptions): Promise<Uint8Array<Arra
  *
  * @param keyVal The key, as bytes or as a string.
  * @param options Where the server is, and how long to wait.
- * @returns The body of the response as a string, whatever its status.
+ * @returns The body of the response as a string, for any status.
  * @throws {KeyClientError} If there is no complete response.
  * @throws {TypeError | RangeError} If the key or an option is wrong.
  *
@@ -176,8 +176,8 @@ export async function doPut(
 }
 
 /**
- * Holds both stages of the conversation, over one connection if the server keeps it open. Its
- * errors say why a stage failed.
+ * Asks for a key and sends it back, over one connection if the server keeps it open. Its errors say
+ * why a request failed.
  *
  * @example The whole conversation
  * ```ts
@@ -192,11 +192,11 @@ export async function doPut(
 export class KeyClient implements Disposable {
   readonly #options: CheckedOptions;
   #isClosed = false;
-  #exchange?: Exchange; // under way
-  #idle?: { conn: Deno.TcpConn; since: number }; // left open by the exchange before
+  #exchange?: Exchange; // in progress
+  #idle?: { conn: Deno.TcpConn; since: number }; // left open by the previous exchange
 
   /**
-   * Checks the options. It does not connect yet.
+   * Checks the options. Does not connect yet.
    *
    * @param options Where the server is, and how long to wait.
    * @throws {TypeError | RangeError} If an option is wrong.
@@ -208,12 +208,12 @@ export class KeyClient implements Disposable {
   }
 
   /**
-   * Asks for a key over a new connection: stages 1 and 2. `KEY` is not known to be idempotent, so
-   * it is never sent twice.
+   * Asks for a key over a new connection: stages 1 and 2. `KEY` may not be idempotent, so it is
+   * never sent twice.
    *
-   * @returns The key: 128 ASCII bytes, in the case that the server sent.
-   * @throws {KeyClientError} If the server sends no key.
-   * @throws {TypeError} If the client is closed, or another exchange is under way.
+   * @returns The key: 128 ASCII bytes, uppercase or lowercase as received.
+   * @throws {KeyClientError} If the server does not send a key.
+   * @throws {TypeError} If the client is closed, or another exchange is in progress.
    */
   async requestKey(): Promise<Uint8Array<ArrayBuffer>> {
     const response = await this.#converse("KEY");
@@ -227,20 +227,20 @@ export class KeyClient implements Disposable {
   }
 
   /**
-   * Sends the key back: stages 3 and 4. `PUT` is idempotent (RFC 9110 section 9.2.2), so if the
-   * connection of the exchange before turns out closed, it is sent once more over a new one.
+   * Sends the key back: stages 3 and 4. `PUT` is idempotent (RFC 9110 section 9.2.2): if the server
+   * has closed the idle connection, the request is sent again over a new one.
    *
    * @param keyVal The key, as bytes or as a string: at most 65,536 bytes when percent-encoded.
-   * @returns The response, whatever its status.
+   * @returns The response, with any status.
    * @throws {KeyClientError} If there is no complete response.
    * @throws {TypeError | RangeError} If the key is wrong, the client is closed, or another
-   * exchange is under way.
+   * exchange is in progress.
    */
   async verifyKey(keyVal: Uint8Array | string): Promise<KeyServerResponse> {
     return await this.#converse("PUT", keyVal);
   }
 
-  /** Closes the connection for good. An exchange under way rejects with an `AbortError`. */
+  /** Closes the client and its connection. An exchange in progress rejects with an `AbortError`. */
   close(): void {
     this.#isClosed = true;
     this.#exchange?.stop(new DOMException("The client was closed", "AbortError"));
@@ -256,11 +256,11 @@ export class KeyClient implements Disposable {
   async #converse(method: "KEY" | "PUT", keyVal?: Uint8Array | string): Promise<KeyServerResponse> {
     const request = frameRequest(method, this.#options, keyVal);
     if (this.#isClosed) throw new TypeError("Cannot send: the client is closed");
-    if (this.#exchange) throw new TypeError("Cannot send: another exchange is under way");
+    if (this.#exchange) throw new TypeError("Cannot send: another exchange is in progress");
     this.#options.signal?.throwIfAborted();
     const idle = this.#idle;
     this.#idle = undefined;
-    // KEY cannot be sent twice, so it does not risk a connection that the server may have closed.
+    // The server may have closed an idle connection, and KEY must not be sent twice.
     const isUsed = method === "PUT" && idle && performance.now() - idle.since < MAX_IDLE_TIME;
     if (!isUsed) idle?.conn.close();
     using exchange = new Exchange(this.#options, isUsed ? idle.conn : undefined);
@@ -275,11 +275,11 @@ export class KeyClient implements Disposable {
   }
 }
 
-// An older connection is too likely to be closed by the server, and a new one costs only 0.5 ms.
+// The server may well have closed an older connection, and a new one costs only 0.5 ms.
 const MAX_IDLE_TIME = 100; // ms
 
-// One alarm for all exchanges under way. The first `setTimeout` of a process takes 5 ms, a fifth of
-// a run. `AbortSignal.timeout` takes little, but cannot be cancelled and holds memory until it fires.
+// All exchanges share one alarm. The first `setTimeout` of a process takes 5 ms, a fifth of a run.
+// `AbortSignal.timeout` is fast, but it cannot be cancelled and uses memory until it fires.
 let alarm: AbortSignal | undefined;
 let alarmTime = 0;
 
@@ -287,10 +287,10 @@ let alarmTime = 0;
 class Exchange implements Disposable {
   readonly #options: CheckedOptions;
   #conn?: Deno.TcpConn;
-  #lastRead = 0; // when the last bytes came
+  #lastRead = 0; // when the last bytes arrived
   #reader?: ResponseReader;
   #stopped?: { reason: unknown };
-  #interrupt?: (reason: unknown) => void; // rejects what the exchange waits for
+  #interrupt?: (reason: unknown) => void; // rejects the promise that the exchange waits for
   #deadline?: number;
   #alarm?: AbortSignal;
 
@@ -302,12 +302,12 @@ class Exchange implements Disposable {
 
   [Symbol.dispose](): void {
     this.#options.signal?.removeEventListener("abort", this);
-    this.#alarm?.removeEventListener("abort", this); // or it would keep the process alive
-    this.#conn?.unref(); // or Deno 2.8.3 would: it leaves the read of a closed connection pending
+    this.#alarm?.removeEventListener("abort", this); // its listener keeps the process alive
+    this.#conn?.unref(); // so does a read that Deno 2.8.3 leaves pending after close()
     this.#conn?.close();
   }
 
-  /** Returns the response, or rejects with the reason of the stop. */
+  /** Returns the response. If the exchange is stopped, rejects with the reason. */
   async run(request: Uint8Array): Promise<HttpResponse> {
     try {
       return await this.#send(request, this.#conn !== undefined);
@@ -317,7 +317,7 @@ class Exchange implements Disposable {
     }
   }
 
-  /** Hands over the connection, if it is still open. A stop may come after the last byte. */
+  /** Returns the connection if it is open, for reuse. Throws if the exchange has been stopped. */
   release() {
     this.#throwIfStopped();
     const conn = this.#conn;
@@ -325,7 +325,7 @@ class Exchange implements Disposable {
     return conn && { conn, since: this.#lastRead };
   }
 
-  /** Rejects what the exchange waits for. Only the first reason counts. */
+  /** Stops the exchange. Only the first reason counts. */
   stop(reason: unknown): void {
     this.#stopped ??= { reason };
     this.#interrupt?.(this.#stopped.reason);
@@ -335,7 +335,7 @@ class Exchange implements Disposable {
     if (this.#stopped) throw this.#stopped.reason;
   }
 
-  /** Waits for the promise or the stop: Deno may leave a read of a closed connection pending. */
+  /** Waits for the promise or a stop, because Deno may leave a read pending after close(). */
   #wait<T>(promise: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       promise.then(resolve, reject);
@@ -348,12 +348,12 @@ class Exchange implements Disposable {
     this.release()?.conn.close();
     const { hostname, port, authority } = this.#options;
     const abort = new AbortController();
-    // When the connection is there, Deno.connect checks the signal once more, and would leak the
-    // connection. So this check does nothing; the caller checks, and closes the connection.
+    // Once connected, Deno.connect checks the signal again. If that throws, the connection leaks.
+    // So the check does nothing here. The caller checks, and closes the connection.
     abort.signal.throwIfAborted = () => {};
     const connecting = globalThis.Deno?.connect({ hostname, port, signal: abort.signal }) ??
       Promise.reject(new Error("this module needs Deno"));
-    this.handleEvent(); // not earlier: the call above may wait for a permission prompt
+    this.handleEvent(); // not earlier: Deno.connect may wait for a permission prompt
     try {
       this.#conn = await this.#wait(connecting);
     } catch (error) {
@@ -365,7 +365,7 @@ class Exchange implements Disposable {
     }
   }
 
-  /** Starts the clock. As an event listener: checks the signal and the clock. */
+  /** Starts the timeout. As an event listener, checks the signal and the timeout. */
   handleEvent(): void {
     const { signal, timeout } = this.#options;
     if (signal?.aborted) return this.stop(signal.reason);
@@ -378,7 +378,7 @@ class Exchange implements Disposable {
       return this.stop(new KeyClientError("timed-out", message));
     }
     if (!alarm || alarm.aborted || this.#deadline < alarmTime) {
-      alarmTime = Math.min(this.#deadline, now + 60_000); // so that it holds no memory for days
+      alarmTime = Math.min(this.#deadline, now + 60_000); // to free its memory soon
       alarm = AbortSignal.timeout(Math.ceil(alarmTime - now));
     }
     this.#alarm?.removeEventListener("abort", this);
@@ -386,9 +386,9 @@ class Exchange implements Disposable {
     alarm.addEventListener("abort", this);
   }
 
-  /** Sends the request over the connection of the exchange before, or over a new one. */
+  /** Sends the request over the idle connection or over a new one. */
   async #send(request: Uint8Array, isReused: boolean): Promise<HttpResponse> {
-    // Waits in either case, so that a stop in the turn of the call sends nothing.
+    // Always awaits, so that a stop in the same turn of the event loop sends nothing.
     await (isReused ? this.handleEvent() : this.#connect());
     const failure = await this.#write(request);
     const reader = this.#reader = new ResponseReader(this.#options.maxBodySize);
@@ -411,7 +411,7 @@ class Exchange implements Disposable {
     }
   }
 
-  /** Writes the request; returns why it could not. The server may have responded all the same. */
+  /** Writes the request. Returns an error, because the server may still have responded. */
   async #write(request: Uint8Array): Promise<Error | undefined> {
     let sent = 0;
     let failure: Error | undefined;
@@ -444,7 +444,7 @@ class Exchange implements Disposable {
     const [head, body] = onMessage ? copy() : [];
     if (!onMessage || !head.length) return;
     const result: unknown = onMessage({ direction, head, body, time: performance.now() });
-    Promise.resolve(result).catch(() => {}); // it may be async, whatever its type says
+    Promise.resolve(result).catch(() => {}); // the callback may be async despite its type
     this.#throwIfStopped();
   }
 }
@@ -452,10 +452,10 @@ class Exchange implements Disposable {
 // ---- The request: RFC 9112 section 3
 
 /**
- * Formats a request as the bytes that go over the wire: the protocol without the socket.
+ * Returns the bytes of a request, and does not send them.
  *
  * @param method `"KEY"` asks for a key, `"PUT"` sends it back.
- * @param options Only `hostname`, `port`, `userId` and `keepAlive` make a difference.
+ * @param options Only `hostname`, `port`, `userId` and `keepAlive` change the request.
  * @param keyVal The key, for `"PUT"` only: as bytes or as a string.
  * @returns The request, from its request line to the empty line after its header fields.
  * @throws {TypeError | RangeError} If an argument or an option is wrong.
@@ -492,17 +492,17 @@ function frameRequest(method: "KEY" | "PUT", options: CheckedOptions, key?: Uint
   );
 }
 
-/** Percent-encodes a string, or bytes one by one, as one path segment. */
+/** Percent-encodes a string, or each byte of an array, as one path segment. */
 function toPathSegment(name: string, value?: Uint8Array | string): string {
   const text = value instanceof Uint8Array ? decodeLatin1(value) : value as string;
   check(typeof text === "string", name, value, "a string");
-  // Each of these would make a different path (RFC 3986 section 5.2.4).
+  // Each of these would change the path (RFC 3986 section 5.2.4).
   check(!["", ".", ".."].includes(text), name, text, 'a string other than "", "." and ".."');
   check(text.isWellFormed(), name, text, "a string without lone surrogates");
   const encode = (char: string) =>
     char < "\x80" ? encodeURIComponent(char) : `%${char.charCodeAt(0).toString(16).toUpperCase()}`;
   const segment = text === value ? encodeURIComponent(text) : text.replace(/\W/g, encode);
-  const limit = "at most 65536 bytes long when percent-encoded"; // so that one write takes it all
+  const limit = "at most 65536 bytes long when percent-encoded"; // fits in one write
   check(segment.length <= 65_536, name, text, limit, RangeError);
   return segment;
 }
@@ -511,15 +511,15 @@ const MAX_INT = 2 ** 31 - 1; // a timer with a longer delay fires at once
 const HOST_REGEXP = /^(?:[\w.-]+|(?=.*:.*:)[\da-fA-F:.]+(?:%[\w.-]+)?)$/;
 
 type CheckedOptions = ReturnType<typeof checkOptions>;
-const CHECKED = new WeakSet<object>(); // so that no options are checked twice
+const CHECKED = new WeakSet<object>(); // to check options only once
 
-/** Returns the options with their defaults, checked, and what the request needs of them. */
+/** Checks the options. Returns them with their defaults, and with the parts of the request. */
 function checkOptions(options: KeyClientOptions = {}, keepsAlive = true) {
   check(typeof options === "object" && options !== null, "options", options, "an object");
   const { hostname: name = "127.0.0.1", port = 5000, userId = "User1", signal } = options;
   const { timeout = 10_000, maxBodySize = 1_048_576, keepAlive = true, onMessage } = options;
   const hostname = typeof name === "string" ? name.replace(/^\[(?=[^:]*:)(.*)\]$/, "$1") : "";
-  // It becomes part of the Host field: allow only characters valid in names and IP addresses.
+  // It is sent in the Host header: allow only characters valid in host names and IP addresses.
   check(HOST_REGEXP.test(hostname), "hostname", name, "a host name or an IP address");
   const isPort = Number.isInteger(port) && port >= 1 && port <= 65_535;
   checkNumber("port", port, isPort, "from 1 to 65535");
@@ -530,7 +530,7 @@ function checkOptions(options: KeyClientOptions = {}, keepsAlive = true) {
   check(typeof keepAlive === "boolean", "keepAlive", keepAlive, "a boolean");
   check(signal === undefined || signal instanceof AbortSignal, "signal", signal, "an AbortSignal");
   check(["undefined", "function"].includes(typeof onMessage), "onMessage", onMessage, "a function");
-  // A zone means nothing to the other end (RFC 6874 section 4).
+  // Omit the zone id, which is valid only on this machine (RFC 6874 section 4).
   const host = hostname.includes(":") ? `[${hostname.replace(/%.*/, "")}]` : hostname;
   const wire = { authority: `${host}:${port}`, userSegment: toPathSegment("userId", userId) };
   const given = { hostname, port, timeout, signal, maxBodySize, onMessage };
@@ -552,11 +552,11 @@ function check(passes: boolean, name: string, value: unknown, rule: string, type
 // ---- The response: RFC 9112 sections 4 to 8
 
 /**
- * Reads the first final response from any source of bytes: the protocol without the socket. It
- * may read beyond the end of that response.
+ * Reads the first final response from any source of bytes. It may read more bytes than the response
+ * has.
  *
  * @param source Where the bytes come from, for example a `Deno.Conn`.
- * @param options `maxBodySize`: bytes of body to accept, 1,048,576 by default.
+ * @param options `maxBodySize`: maximum size of the body in bytes, 1,048,576 by default.
  * @returns The response.
  * @throws {KeyClientError} If the response is malformed, too large, or incomplete.
  * @throws {TypeError | RangeError} If `source` is not a source of bytes, or an option is wrong.
@@ -582,9 +582,9 @@ export async function readResponse(
   }
 }
 
-/** How many bytes came, or `null` or an error if no more will come. */
+/** The number of bytes read. If no more bytes follow: `null` or an error. */
 type ReadResult = number | null | Error;
-/** Yields room for more bytes, takes the result of reading into it, and returns a `T`. */
+/** Yields a buffer for more bytes, receives the result of the read, and finally returns a `T`. */
 type Reading<T> = Generator<Uint8Array, T, ReadResult>;
 
 /** Reads one message, interim or final. */
@@ -599,20 +599,20 @@ async function readMessage(
 }
 
 const MAX_HEAD_SIZE = 65_536; // bytes of heads, chunk lines and trailers together
-const CHUNK_LINE_SIZE = 18; // 16 digits and CRLF: so much of each chunk line does not count
-// RFC 9112 section 4: HTTP-version SP status-code SP [ reason-phrase ]. Some leave out the last SP.
+const CHUNK_LINE_SIZE = 18; // 16 digits and CRLF: does not count toward MAX_HEAD_SIZE
+// RFC 9112 section 4: HTTP-version SP status-code SP [ reason-phrase ]. Some omit the last SP.
 const STATUS_LINE_REGEXP = /^HTTP\/1\.(\d) ([1-9]\d\d)(?: ([\t\x20-\x7e\x80-\xff]*))?\r?\n$/;
 // RFC 9112 section 5: field-name ":" OWS field-value OWS.
 const FIELD_LINE_REGEXP = /^([\w!#$%&'*+.^`|~-]+):([\t\x20-\x7e\x80-\xff]*)\r?\n$/;
-// RFC 9112 section 5.2: obs-fold, which continues the line before.
+// RFC 9112 section 5.2: obs-fold, which continues the previous line.
 const FOLDED_LINE_REGEXP = /^[\t ][\t\x20-\x7e\x80-\xff]*\r?\n$/;
-// RFC 9112 section 7.1: chunk-size [ chunk-ext ] CRLF. LF would let two readers see other chunks.
+// RFC 9112 section 7.1: chunk-size [ chunk-ext ] CRLF. If LF were valid, parsers might disagree.
 const CHUNK_LINE_REGEXP = /^[\da-fA-F]+[\t ]*(?:;[\t\x20-\x7e\x80-\xff]*)?\r\n$/;
 const HEX_REGEXP = /^[ \t\r\n]*([\da-fA-F]+)[ \t\r\n]*$/;
 
 /**
- * Reads messages from the bytes of one connection: no socket, no clock, no callback. Every method
- * with a `*` asks for more bytes when it needs them, and throws if no more come.
+ * Parses the messages of one connection, without socket, clock or callback. A method with a `*`
+ * yields a buffer if it needs more bytes, and throws if there are no more.
  */
 class ResponseReader {
   received = 0; // bytes
@@ -620,21 +620,21 @@ class ResponseReader {
   #bytes = new Uint8Array(1024);
   #start = 0; // of the message
   #bodyStart?: number;
-  #taken = 0; // bytes that have been parsed
-  #headLimit = MAX_HEAD_SIZE; // where heads, chunk lines and trailers must end
+  #taken = 0; // bytes parsed so far
+  #headLimit = MAX_HEAD_SIZE; // offset where heads, chunk lines and trailers must end
   #isPersistent = false;
-  #failure?: Error; // why no more bytes come
+  #failure?: Error; // why no more bytes follow
 
   constructor(maxBodySize: number) {
     this.#maxBodySize = maxBodySize;
   }
 
-  /** Whether another exchange can follow on the connection. */
+  /** Whether another exchange can use the connection. */
   get isReusable(): boolean {
     return this.#isPersistent && this.#taken === this.received;
   }
 
-  /** Copies of the head and the body of the message, up to an offset. */
+  /** Returns copies of the head and the body of the message, up to an offset. */
   wire(end = this.#taken): [head: Uint8Array<ArrayBuffer>, body: Uint8Array<ArrayBuffer>] {
     const bodyStart = this.#bodyStart ?? end;
     return [this.#bytes.slice(this.#start, bodyStart), this.#bytes.slice(bodyStart, end)];
@@ -647,7 +647,7 @@ class ResponseReader {
     const line = yield* this.#readLine("the end of the status line");
     const [, minorVersion, status, reason = ""] = STATUS_LINE_REGEXP.exec(line) ?? [];
     if (!status) throw malformed("the status line", line);
-    if (status === "101") throw malformed("a switch of protocols that nobody asked for", line);
+    if (status === "101") throw malformed("a protocol switch without an Upgrade request", line);
     const fields = yield* this.#readFields();
     const head = { minorVersion: +minorVersion, status: +status, reason, fields };
     if (head.status < 200) return { ...head, body: new Uint8Array() };
@@ -655,20 +655,20 @@ class ResponseReader {
     return { ...head, body: yield* this.#readBody(head) };
   }
 
-  *#readFields(): Reading<HttpResponse["fields"]> {
+  *#readFields(kind = "header"): Reading<HttpResponse["fields"]> {
     const fields: HttpResponse["fields"] = [];
     for (;;) {
-      const line = yield* this.#readLine("the empty line after the fields");
+      const line = yield* this.#readLine(`the empty line after the ${kind} fields`);
       const [, name, value] = FIELD_LINE_REGEXP.exec(line) ?? [];
       const last = fields.at(-1);
       if (name) fields.push([name, trim(value)]);
       else if (line === "\r\n" || line === "\n") return fields;
-      else if (!last || !FOLDED_LINE_REGEXP.test(line)) throw malformed("the field line", line);
+      else if (!last || !FOLDED_LINE_REGEXP.test(line)) throw malformed(`the ${kind} field`, line);
       else last[1] += trim(line) && last[1] ? ` ${trim(line)}` : trim(line);
     }
   }
 
-  /** Reads the body, framed as RFC 9112 section 6.3 says. */
+  /** Reads the body: RFC 9112 section 6.3. */
   *#readBody(head: Omit<HttpResponse, "body">): Reading<Uint8Array<ArrayBuffer>> {
     const { minorVersion, status, fields } = head;
     const codings = listMembers(fields, "transfer-encoding");
@@ -677,24 +677,24 @@ class ResponseReader {
     const hasNoBody = status === 204 || status === 304;
     this.#isPersistent = !options.includes("close") && // section 9.3
       (minorVersion > 0 || options.includes("keep-alive")) &&
-      // Sections 6.1 and 6.3: chunks with a length, or from HTTP/1.0, may be an attack.
+      // Sections 6.1 and 6.3: chunks with a Content-Length, or in HTTP/1.0, may be an attack.
       (codings.length === 0 || minorVersion > 0 && lengths.length === 0) &&
-      (!hasNoBody || codings.length + lengths.length === 0); // a body may come all the same
+      (!hasNoBody || codings.length + lengths.length === 0); // the server may still send a body
     if (hasNoBody) return new Uint8Array();
     const applied = codings.filter((coding) => coding !== "" && coding !== "identity");
-    // Frameworks that add their own coding cause "chunked, chunked": the body is chunked once. A
-    // coding with a parameter is an error: fetch takes the chunks for the body, curl refuses them.
+    // "chunked, chunked" means that a framework repeated the header: the body is chunked once. A
+    // coding with a parameter is an error, as in curl; fetch treats its chunk sizes as body.
     const isChunked = applied.every((coding) => coding === "chunked");
     if (!isChunked) throw malformed("the transfer coding", applied.join(", "));
     if (applied.length > 0) return yield* this.#readChunks();
     let size = Number(lengths[0]);
-    // A proxy that joins fields causes "5, 5". "5," is an error, as it is for fetch; curl takes it.
+    // A proxy that joins headers sends "5, 5". "5," is an error, as in fetch; curl accepts it.
     const isLength = lengths.every((text) => /^\d+$/.test(text) && Number(text) === size);
     if (!isLength) throw malformed("the content length", lengths.join(", "));
     if (lengths.length === 0) {
       this.#isPersistent = false;
       while (this.received - this.#taken <= this.#maxBodySize && (yield* this.#fill()));
-      // Only a close ends the body. If the connection failed, more bytes may be missing.
+      // A normal close ends the body. If the connection failed, bytes may be missing.
       if (this.#failure) throw this.#closedEarly("the end of the body");
       size = this.received - this.#taken;
     }
@@ -707,7 +707,7 @@ class ResponseReader {
     for (;;) {
       this.#headLimit += CHUNK_LINE_SIZE;
       const line = yield* this.#readLine("the size of the next chunk");
-      const ending = line.endsWith("\r\n") ? "" : ", as its line ends in LF alone";
+      const ending = line.endsWith("\r\n") ? "" : " (its line ends in LF, not CRLF)";
       if (!CHUNK_LINE_REGEXP.test(line)) throw malformed(`the size of a chunk${ending}`, line);
       const size = parseInt(line, 16);
       if (size === 0) break;
@@ -717,14 +717,14 @@ class ResponseReader {
       }
       body.set(chunk, length);
       length += size;
-      const end = decodeLatin1(yield* this.#readOctets(2, "the end of a chunk", length));
-      if (end !== "\r\n") throw malformed("the end of a chunk", end);
+      const end = decodeLatin1(yield* this.#readOctets(2, "the CRLF after a chunk", length));
+      if (end !== "\r\n") throw malformed("the CRLF after a chunk", end);
     }
-    yield* this.#readFields(); // section 7.1.2: trailer fields may be dropped
+    yield* this.#readFields("trailer"); // section 7.1.2: they may be discarded
     return body.subarray(0, length);
   }
 
-  /** Reads `count` bytes, with which the body has `bodySize` bytes. */
+  /** Reads `count` bytes. With them, the body has `bodySize` bytes so far. */
   *#readOctets(count: number, what: string, bodySize: number): Reading<Uint8Array<ArrayBuffer>> {
     if (bodySize > this.#maxBodySize) throw tooLarge("body", this.#maxBodySize);
     const end = this.#taken + count;
@@ -749,7 +749,7 @@ class ResponseReader {
     }
   }
 
-  /** Asks for more bytes; returns `false` if none will come. */
+  /** Reads more bytes. Returns `false` if there are none. */
   *#fill(): Reading<boolean> {
     if (this.received === this.#bytes.length) {
       this.#bytes = new Uint8Array(this.#bytes.buffer.transfer(2 * this.received));
@@ -772,7 +772,7 @@ class ResponseReader {
 
   #closedEarly(missing: string): KeyClientError {
     const start = decodeLatin1(this.#bytes.subarray(this.#start, this.received).subarray(0, 100));
-    const isHttp = "HTTP/1.".startsWith(start.slice(0, 7)); // not HTTP/0.9, not another protocol
+    const isHttp = "HTTP/1.".startsWith(start.slice(0, 7)); // false: HTTP/0.9 or another protocol
     if (!isHttp) return malformed("the status line", start);
     const reason = this.#failure ? `: ${this.#failure.message}` : "";
     const end = `the connection closed after ${this.received} bytes, without ${missing}${reason}`;
@@ -781,7 +781,7 @@ class ResponseReader {
   }
 }
 
-/** The members of a list field, in lowercase. A repeated field continues the list. */
+/** Returns the list in a header field, in lowercase. If the field is repeated, joins the lists. */
 function listMembers(fields: HttpResponse["fields"], lowerCaseName: string): string[] {
   return fields.filter(([name]) => name.toLowerCase() === lowerCaseName)
     .flatMap(([, value]) => value.toLowerCase().split(",").map(trim));
@@ -819,7 +819,7 @@ function toError(thrown: unknown): Error {
   return thrown instanceof Error ? thrown : new Error(String(thrown));
 }
 
-/** Shows a value on one line, cut short, without characters that could move a terminal's cursor. */
+/** Formats a value on one line of limited length. Escapes what could move a terminal's cursor. */
 function show(value: unknown): string {
   const text = Object(value) === value ? {}.toString.call(value) : String(value);
   const short = text.length > 80 ? `${text.slice(0, 80).toWellFormed()}...` : text;

@@ -44,7 +44,7 @@ async function codeOf(promise: Promise<unknown>): Promise<KeyClientErrorCode> {
 
 // ---- doKey() and doPut()
 
-Deno.test("the module exports what its documentation lists, and no more", () => {
+Deno.test("the module exports only the documented names", () => {
   assertEquals(Object.keys(keyClient).sort(), [
     "KeyClient",
     "KeyClientError",
@@ -62,11 +62,11 @@ Deno.test("doKey() and doPut() hold the conversation with the practice server", 
   assertEquals(keyVal?.length, 128);
   assertEquals(await doPut(keyVal!, options), "Success: the key is right");
   assertEquals(await doPut(text(keyVal!), options), "Success: the key is right");
-  assertStringIncludes(await doPut("0".repeat(128), options), "the key is wrong");
-  assertStringIncludes(await doPut("abc", options), "`abc` is no key");
+  assertStringIncludes(await doPut("0".repeat(128), options), "wrong key");
+  assertStringIncludes(await doPut("abc", options), "the key is `abc`");
 });
 
-Deno.test("doKey() writes exactly these bytes", async () => {
+Deno.test("doKey() writes exactly the documented bytes", async () => {
   await using server = new ScriptedServer(answering(KEY_RESPONSE));
   assertEquals(await doKey({ port: server.port }), bytes(KEY));
   assertEquals(server.requests, [
@@ -75,7 +75,7 @@ Deno.test("doKey() writes exactly these bytes", async () => {
   ]);
 });
 
-Deno.test("doPut() writes exactly these bytes", async () => {
+Deno.test("doPut() writes exactly the documented bytes", async () => {
   await using server = new ScriptedServer(answering(OK_RESPONSE));
   assertEquals(await doPut(bytes(KEY), { port: server.port, userId: "Ada" }), "ok");
   assertEquals(server.requests, [
@@ -84,7 +84,7 @@ Deno.test("doPut() writes exactly these bytes", async () => {
   ]);
 });
 
-Deno.test("KeyClient asks for no close", async () => {
+Deno.test("KeyClient does not send Connection: close", async () => {
   await using server = new ScriptedServer(keeping(KEY_RESPONSE));
   using client = new KeyClient({ port: server.port });
   await client.requestKey();
@@ -130,7 +130,7 @@ Deno.test("the user id and the key are one path segment each", async () => {
   assertEquals(server.requests.length, 2 * ids.length);
 });
 
-Deno.test("doPut() encodes a key of bytes byte by byte", async () => {
+Deno.test("doPut() percent-encodes each byte of a key in a Uint8Array", async () => {
   await using server = new ScriptedServer(answering(OK_RESPONSE));
   const all = Uint8Array.from({ length: 256 }, (_, byte) => byte);
   await doPut(all, { port: server.port });
@@ -141,7 +141,7 @@ Deno.test("doPut() encodes a key of bytes byte by byte", async () => {
   assertEquals(decodeURIComponent(server.requests[1].split(" ")[1].split("/")[3]), "é€😀");
 });
 
-Deno.test("the Host field names the host", async () => {
+Deno.test("the Host header contains the host and the port", async () => {
   await using server = new ScriptedServer(keeping(KEY_RESPONSE));
   await doKey({ port: server.port, hostname: "localhost" });
   assertStringIncludes(server.requests[0], `\r\nHost: localhost:${server.port}\r\n`);
@@ -152,10 +152,10 @@ const HOSTS: [hostname: string, host: string][] = [
   ["::1", "[::1]"],
   ["[::1]", "[::1]"],
   ["2001:DB8::7:192.0.2.1", "[2001:DB8::7:192.0.2.1]"],
-  ["fe80::1%eth-0.1_a", "[fe80::1]"], // a zone means nothing to the other end
+  ["fe80::1%eth-0.1_a", "[fe80::1]"], // the zone id is valid only on this machine
 ];
 
-Deno.test("the Host field is as RFC 9110 wants it, for every kind of host", () => {
+Deno.test("the Host header follows RFC 9110 for every kind of host", () => {
   for (const [hostname, host] of HOSTS) {
     const request = text(formatRequest("KEY", { hostname, port: 80 }));
     assertStringIncludes(request, `\r\nHost: ${host}:80\r\n`);
@@ -171,7 +171,7 @@ function hasIPv6(): boolean {
   }
 }
 
-Deno.test("the Host field has an IPv6 address in brackets", { ignore: !hasIPv6() }, async () => {
+Deno.test("the Host header has an IPv6 address in brackets", { ignore: !hasIPv6() }, async () => {
   const v6 = Deno.listen({ hostname: "::1", port: 0 });
   for (const hostname of ["::1", "[::1]", "0:0:0:0:0:0:0:1"]) {
     const [peer, keyVal] = await Promise.all([
@@ -190,7 +190,7 @@ Deno.test("the Host field has an IPv6 address in brackets", { ignore: !hasIPv6()
   v6.close();
 });
 
-Deno.test("doKey() takes white space of HTTP around the key, and nothing else", async () => {
+Deno.test("doKey() accepts only HTTP white space around the key", async () => {
   const answer = (body: string, status = "200 OK") =>
     `HTTP/1.1 ${status}\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
   const cases: [wire: string, isKey: boolean][] = [
@@ -221,7 +221,7 @@ Deno.test("doKey() takes white space of HTTP around the key, and nothing else", 
   }
 });
 
-Deno.test("doPut() returns the text of any status, decoded as a whole", async () => {
+Deno.test("doPut() returns the text of a response with any status, decoded as a whole", async () => {
   const message = new TextEncoder().encode("\ufeffé€😀\xa0 ok \r\n");
   const body = `${text(message)}\xff\xe2\x82`;
   for (const status of [200, 201, 302, 400, 404, 405, 500, 999]) {
@@ -234,7 +234,7 @@ Deno.test("doPut() returns the text of any status, decoded as a whole", async ()
   }
 });
 
-Deno.test("doKey() is null and doPut() rejects where nothing usable comes", async () => {
+Deno.test("doKey() returns null and doPut() rejects if there is no usable response", async () => {
   const refusing = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = refusing.addr;
   refusing.close();
@@ -264,7 +264,7 @@ Deno.test("doKey() is null and doPut() rejects where nothing usable comes", asyn
   }
 });
 
-Deno.test("KeyClient gives the reason, with the server's whole message", async () => {
+Deno.test("KeyClient reports why a request failed, with the server's whole message", async () => {
   const long = "no such user\n".repeat(50);
   await using server = new ScriptedServer(
     answering(`HTTP/1.1 404 Not Found\r\n\r\n${long}`),
@@ -290,7 +290,7 @@ Deno.test("KeyClient gives the reason, with the server's whole message", async (
   assertEquals(new KeyClientError("closed-early", "x").status, undefined);
 });
 
-Deno.test("KeyClient counts the digits of what is no key", async () => {
+Deno.test("KeyClient reports how many digits a wrong key has", async () => {
   const counts = [1, 127, 129, 1000];
   const answers = counts.map((count) => answering(`${H}\r\n \r\n${"F".repeat(count)}\n`));
   await using server = new ScriptedServer(
@@ -311,7 +311,7 @@ Deno.test("KeyClient counts the digits of what is no key", async () => {
   assertEquals(await message(), "The server answered with status 404");
 });
 
-Deno.test("KeyClient shows a wrong value on one line, cut short", () => {
+Deno.test("KeyClient shows a wrong value on one shortened line", () => {
   const mistakes: [value: unknown, shown: string][] = [
     [{ first: 1 }, "[object Object]"],
     [["a"], "[object Array]"],
@@ -324,7 +324,7 @@ Deno.test("KeyClient shows a wrong value on one line, cut short", () => {
   }
 });
 
-Deno.test("KeyClient says that it needs Deno, where there is none", async () => {
+Deno.test("KeyClient says that it needs Deno if it runs elsewhere", async () => {
   const descriptor = Object.getOwnPropertyDescriptor(globalThis, "Deno")!;
   const client = new KeyClient({ port: 1 });
   let outcomes: PromiseSettledResult<unknown>[] = [];
@@ -354,7 +354,7 @@ Deno.test("KeyClient says that it needs Deno, where there is none", async () => 
   ]);
 });
 
-Deno.test("doPut() hears a server that answers without reading everything, and resets", async () => {
+Deno.test("doPut() reads a response that is followed by a TCP reset", async () => {
   await using server = new ScriptedServer(async (peer) => {
     await peer.send("HTTP/1.1 414 URI Too Long\r\nContent-Length: 8\r\n\r\ntoo long");
   });
@@ -363,7 +363,7 @@ Deno.test("doPut() hears a server that answers without reading everything, and r
   }
 });
 
-Deno.test("doPut() takes no reset for the end of a body", async () => {
+Deno.test("doPut() does not treat a TCP reset as the end of a body", async () => {
   const server = createServer((socket) => {
     socket.once("data", () => {
       socket.write(`${H}\r\nhel`, () => setTimeout(() => socket.resetAndDestroy(), 20));
@@ -399,10 +399,10 @@ Deno.test("KeyClient sends KEY over a new connection each time", async () => {
   }
 });
 
-Deno.test("KeyClient loses no KEY to a server that closes without saying so", async () => {
+Deno.test("KeyClient sends KEY reliably to a server that closes without Connection: close", async () => {
   await using server = new ScriptedServer(async (peer) => {
     await peer.answer(KEY_RESPONSE);
-    await peer.answer(OK_RESPONSE); // then closes, without "Connection: close"
+    await peer.answer(OK_RESPONSE); // then closes, although it did not send "Connection: close"
   });
   using client = new KeyClient({ port: server.port });
   for (let round = 0; round < 200; round++) {
@@ -425,7 +425,7 @@ Deno.test("KeyClient sends PUT over a new connection after a pause of 100 ms", a
   }
 });
 
-/** Moves performance.now() ahead while `use` runs, so that no test depends on the machine's speed. */
+/** Advances performance.now() while `use` runs, so that tests do not depend on real time. */
 async function withClockAhead(ms: number, use: () => Promise<void>): Promise<void> {
   const { now } = performance;
   const start = now.call(performance);
@@ -452,15 +452,15 @@ const KEPT: [name: string, wire: string, isKept: boolean][] = [
   ["HTTP/1.0 with keep-alive", `HTTP/1.0 200 OK\r\nConnection: Keep-Alive${HELLO}`, true],
   ["keep-alive among other options", `HTTP/1.0 200 OK\r\nConnection: a ,keep-alive${HELLO}`, true],
   [
-    "close in a field of nearly that name",
+    "close in a field with a similar name",
     `HTTP/1.1 200 OK\r\nConnectioo: close${HELLO}`,
     true,
   ],
   ["an option that only begins with close", `HTTP/1.1 200 OK\r\nConnection: closed${HELLO}`, true],
   ["chunked twice", `${H}Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n`, true],
-  ["identity beside a length", `HTTP/1.1 200 OK\r\nTransfer-Encoding: identity${HELLO}`, false],
+  ["identity with a length", `HTTP/1.1 200 OK\r\nTransfer-Encoding: identity${HELLO}`, false],
   [
-    "a coding beside a 204 of HTTP/1.0",
+    "HTTP/1.0 204 with a coding",
     "HTTP/1.0 204 x\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n",
     false,
   ],
@@ -501,7 +501,7 @@ for (const [name, wire, isKept] of KEPT) {
   });
 }
 
-Deno.test("KeyClient does not keep the connection of a body to the close", async () => {
+Deno.test("KeyClient does not keep the connection after a body without a length", async () => {
   await using server = new ScriptedServer(answering(`${H}\r\nhello`), keeping(OK_RESPONSE));
   using client = new KeyClient({ port: server.port });
   assertEquals((await client.verifyKey("x")).message, "hello");
@@ -509,7 +509,7 @@ Deno.test("KeyClient does not keep the connection of a body to the close", async
   assertEquals(server.connections, 2);
 });
 
-Deno.test("KeyClient does not keep a connection with bytes after a large body", async () => {
+Deno.test("KeyClient does not keep a connection if bytes follow a large body", async () => {
   const size = 1_000_000;
   const large = `${H}Content-Length: ${size}\r\n\r\n${"x".repeat(size)}${KEY_RESPONSE}`;
   await using server = new ScriptedServer(keeping(large), keeping(OK_RESPONSE));
@@ -519,7 +519,7 @@ Deno.test("KeyClient does not keep a connection with bytes after a large body", 
   assertEquals(server.connections, 2);
 });
 
-Deno.test("KeyClient sees that the server has closed the idle connection", async () => {
+Deno.test("KeyClient notices that the server has closed the idle connection", async () => {
   for (const again of ["KEY", "PUT"]) {
     await using server = new ScriptedServer(answering(KEY_RESPONSE), keeping(KEY_RESPONSE));
     using client = new KeyClient({ port: server.port });
@@ -532,7 +532,7 @@ Deno.test("KeyClient sees that the server has closed the idle connection", async
   }
 });
 
-/** Keeps the connection until a second request has come, and closes then. */
+/** Keeps the connection open until the second request has arrived, then closes it. */
 const closing = (second: (peer: Peer) => Promise<void>): Script => async (peer) => {
   await peer.answer(KEY_RESPONSE);
   await second(peer);
@@ -540,7 +540,7 @@ const closing = (second: (peer: Peer) => Promise<void>): Script => async (peer) 
 const afterRequest = closing(async (peer) => void await peer.request());
 const duringRequest = closing(async (peer) => void await peer.conn.read(new Uint8Array(1)));
 
-Deno.test("KeyClient sends PUT once more if a kept connection closes unanswered", async () => {
+Deno.test("KeyClient sends PUT again if a persistent connection closes without a response", async () => {
   for (const script of [afterRequest, duringRequest]) {
     await using server = new ScriptedServer(script, keeping(OK_RESPONSE));
     using client = new KeyClient({ port: server.port });
@@ -550,7 +550,7 @@ Deno.test("KeyClient sends PUT once more if a kept connection closes unanswered"
   }
 });
 
-Deno.test("KeyClient sends PUT twice at the most", async () => {
+Deno.test("KeyClient sends PUT at most twice", async () => {
   await using server = new ScriptedServer(afterRequest, async (peer) => void await peer.request());
   using client = new KeyClient({ port: server.port });
   await client.requestKey();
@@ -558,7 +558,7 @@ Deno.test("KeyClient sends PUT twice at the most", async () => {
   assertEquals(server.requests.map((request) => request.slice(0, 3)), ["KEY", "PUT", "PUT"]);
 });
 
-Deno.test("KeyClient sends nothing twice over a new connection, or once a byte has come", async () => {
+Deno.test("KeyClient sends a request only once if the connection is new or a byte has arrived", async () => {
   const scripts: [Script, KeyClientErrorCode][] = [
     [async (peer) => void await peer.request(), "closed-early"],
     [keeping(), "timed-out"],
@@ -579,7 +579,7 @@ Deno.test("KeyClient sends nothing twice over a new connection, or once a byte h
   }
 });
 
-Deno.test("KeyClient hears a server that answers over a kept connection and resets", async () => {
+Deno.test("KeyClient reads a response that precedes a TCP reset on a persistent connection", async () => {
   const script = closing(async (peer) => {
     await peer.conn.read(new Uint8Array(1));
     await peer.send(OK_RESPONSE);
@@ -593,7 +593,7 @@ Deno.test("KeyClient hears a server that answers over a kept connection and rese
   assertEquals(server.connections, 2);
 });
 
-Deno.test("KeyClient goes on after every kind of failure, over a new connection", async () => {
+Deno.test("KeyClient sends the next request over a new connection after every kind of failure", async () => {
   const abort = new AbortController();
   const failures: Script[] = [
     answering("HTTP/1.1 200"),
@@ -620,18 +620,18 @@ Deno.test("KeyClient allows each response a head of 64 KiB", async () => {
   assertEquals(server.connections, 1);
 });
 
-Deno.test("KeyClient does one exchange at a time", async () => {
+Deno.test("KeyClient rejects a second exchange while one is in progress", async () => {
   await using server = new ScriptedServer(keeping(KEY_RESPONSE));
   using client = new KeyClient({ port: server.port });
   const first = client.requestKey();
-  const message = "Cannot send: another exchange is under way";
+  const message = "Cannot send: another exchange is in progress";
   await assertRejects(() => client.requestKey(), TypeError, message);
   await assertRejects(() => client.verifyKey(KEY), TypeError, message);
   assertEquals(await first, bytes(KEY));
   assertEquals(server.requests.length, 1);
 });
 
-Deno.test("KeyClient.close() ends an exchange, and the client for good", async () => {
+Deno.test("KeyClient.close() stops the exchange and closes the client", async () => {
   await using server = new ScriptedServer(silent);
   const client = new KeyClient({ port: server.port });
   client.close();
@@ -647,7 +647,7 @@ Deno.test("KeyClient.close() ends an exchange, and the client for good", async (
   }
 });
 
-Deno.test("onMessage gets each message as it was on the wire", async () => {
+Deno.test("onMessage gets the exact bytes of each message", async () => {
   const early = "HTTP/1.1 103 Early\nA: b\n\n";
   const chunked = `${CHUNKED}5;x\r\nhello\r\n0\r\nT: u\r\n\r\n`;
   await using server = new ScriptedServer(keeping(KEY_RESPONSE, early + chunked));
@@ -674,7 +674,7 @@ Deno.test("onMessage gets each message as it was on the wire", async () => {
   assertEquals(times, times.toSorted((a, b) => a - b));
 });
 
-Deno.test("onMessage gets what came of a response that failed", async () => {
+Deno.test("onMessage gets the bytes received of a response that failed", async () => {
   for (
     const [head, body] of [["HTTP/1.1 200 OK\r\nA b\r\n\r\n", ""], [CHUNKED, "2\r\nhi\r\nx\r\n"]]
   ) {
@@ -689,7 +689,7 @@ Deno.test("onMessage gets what came of a response that failed", async () => {
   }
 });
 
-Deno.test("onMessage is not called again once it has thrown", async () => {
+Deno.test("onMessage is not called again after it has thrown", async () => {
   await using server = new ScriptedServer(keeping(`${KEY_RESPONSE}more`));
   let calls = 0;
   using client = new KeyClient({
@@ -702,7 +702,7 @@ Deno.test("onMessage is not called again once it has thrown", async () => {
   assertEquals(calls, 1);
 });
 
-Deno.test("what onMessage throws fails the exchange, and closes the connection", async () => {
+Deno.test("an error thrown by onMessage makes the exchange fail, and closes the connection", async () => {
   for (const direction of ["request", "response"]) {
     await using server = new ScriptedServer(keeping(KEY_RESPONSE));
     const mistake = new Error("mistake");
@@ -716,7 +716,7 @@ Deno.test("what onMessage throws fails the exchange, and closes the connection",
   }
 });
 
-Deno.test("what onMessage rejects with is dropped", async () => {
+Deno.test("a rejected promise from onMessage is ignored", async () => {
   await using server = new ScriptedServer(keeping(KEY_RESPONSE, OK_RESPONSE));
   const thenable = {
     then: (_: unknown, reject: (reason: Error) => void) => reject(new Error("2")),
@@ -729,7 +729,7 @@ Deno.test("what onMessage rejects with is dropped", async () => {
   await delay(5); // an unhandled rejection would fail this test
 });
 
-Deno.test("KeyClient does not take an error of onMessage for an unanswered request", async () => {
+Deno.test("KeyClient does not send PUT again if onMessage throws a KeyClientError", async () => {
   await using server = new ScriptedServer(keeping(KEY_RESPONSE, OK_RESPONSE));
   const mistake = new KeyClientError("closed-early", "thrown by the caller");
   let isBroken = false;
@@ -745,7 +745,7 @@ Deno.test("KeyClient does not take an error of onMessage for an unanswered reque
   assertEquals(server.connections, 1);
 });
 
-Deno.test("the cause of a KeyClientError is an error, whatever was thrown", async () => {
+Deno.test("the cause of a KeyClientError is an Error, even if something else was thrown", async () => {
   const { connect } = Deno;
   Deno.connect = (() => Promise.reject("no network")) as unknown as typeof connect;
   try {
@@ -758,7 +758,7 @@ Deno.test("the cause of a KeyClientError is an error, whatever was thrown", asyn
 
 // ---- Timeouts and aborts
 
-/** A listener whose backlog is full, so that connecting to it does not end: so it is on Linux. */
+/** A listener with a full backlog. On Linux, connecting to it does not end. */
 async function fullBacklog(): Promise<Disposable & { port: number }> {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0, tcpBacklog: 1 });
   const { port } = listener.addr;
@@ -778,7 +778,7 @@ const MOMENTS: [name: string, script: Script][] = [
   ["in the head", keeping("HTTP/1.1 200 OK\r\nA: b\r\n")],
   ["after an interim response", keeping("HTTP/1.1 100 x\r\n\r\n")],
   ["in a body with a length", keeping(`${H}Content-Length: 9\r\n\r\nhello`)],
-  ["in a body to the close", keeping(`${H}\r\nhello`)],
+  ["in a body until the close", keeping(`${H}\r\nhello`)],
   ["in a chunk size", keeping(`${CHUNKED}5`)],
   ["in a chunk", keeping(`${CHUNKED}5\r\nhel`)],
   ["between two chunks", keeping(`${CHUNKED}5\r\nhello\r\n`)],
@@ -786,7 +786,7 @@ const MOMENTS: [name: string, script: Script][] = [
 ];
 
 for (const [name, script] of MOMENTS) {
-  Deno.test(`a timeout and an abort end an exchange ${name}`, async () => {
+  Deno.test(`a timeout and an abort stop an exchange ${name}`, async () => {
     await using server = new ScriptedServer(script);
     const { port } = server;
     const abort = new AbortController();
@@ -803,7 +803,7 @@ for (const [name, script] of MOMENTS) {
   });
 }
 
-Deno.test("a timeout and an abort end connecting", {
+Deno.test("a timeout and an abort stop connecting", {
   ignore: Deno.build.os !== "linux",
 }, async () => {
   using server = await fullBacklog();
@@ -826,7 +826,7 @@ Deno.test("a timeout and an abort end connecting", {
   await assertRejects(() => pending, DOMException, "The client was closed");
 });
 
-Deno.test("the time-out is for the whole exchange, however often bytes come", async () => {
+Deno.test("the timeout is for the whole exchange, even if bytes keep arriving", async () => {
   await using server = new ScriptedServer(async (peer) => {
     await peer.request();
     for (;;) {
@@ -837,7 +837,7 @@ Deno.test("the time-out is for the whole exchange, however often bytes come", as
   assertEquals(await codeOf(doPut(KEY, { port: server.port, timeout: 60 })), "timed-out");
 });
 
-Deno.test("an abort before the call opens no connection", async () => {
+Deno.test("an abort before the call prevents the connection", async () => {
   await using server = new ScriptedServer(keeping(KEY_RESPONSE));
   const options = { port: server.port, signal: AbortSignal.abort("no") };
   assertEquals(await doPut(KEY, options).catch((reason) => reason), "no");
@@ -845,7 +845,7 @@ Deno.test("an abort before the call opens no connection", async () => {
   assertEquals(server.connections, 0);
 });
 
-Deno.test("an abort after the answer changes nothing", async () => {
+Deno.test("an abort after the response changes nothing", async () => {
   await using server = new ScriptedServer(keeping(KEY_RESPONSE), keeping(OK_RESPONSE));
   const abort = new AbortController();
   using client = new KeyClient({ port: server.port, signal: abort.signal });
@@ -854,7 +854,7 @@ Deno.test("an abort after the answer changes nothing", async () => {
   assertEquals(await client.verifyKey(KEY).catch((reason) => reason), "late");
 });
 
-/** Calls `use` while Deno.connect's connections go through `change` first. */
+/** Calls `use` while `change` replaces the connections of Deno.connect. */
 async function withConnect(
   change: (conn: Deno.TcpConn) => void,
   use: () => Promise<void>,
@@ -872,7 +872,7 @@ async function withConnect(
   }
 }
 
-Deno.test("an abort at the moment that the connection is made closes it", async () => {
+Deno.test("an abort at the moment of connecting closes the connection", async () => {
   await using server = new ScriptedServer(keeping(KEY_RESPONSE));
   const abort = new AbortController();
   await withConnect(() => abort.abort("now"), async () => {
@@ -882,7 +882,7 @@ Deno.test("an abort at the moment that the connection is made closes it", async 
   assertEquals(server.requests, []);
 });
 
-Deno.test("an abort while a kept connection is looked at opens no other one", async () => {
+Deno.test("an abort while an idle connection is checked does not open another one", async () => {
   await using server = new ScriptedServer(keeping(KEY_RESPONSE, OK_RESPONSE));
   const abort = new AbortController();
   using client = new KeyClient({ port: server.port, signal: abort.signal });
@@ -894,7 +894,7 @@ Deno.test("an abort while a kept connection is looked at opens no other one", as
   assertEquals(server.connections, 1);
 });
 
-Deno.test("the first reason to stop is the one that counts", async () => {
+Deno.test("only the first reason to stop counts", async () => {
   await using server = new ScriptedServer(silent);
   for (const order of ["abort first", "close first"]) {
     const abort = new AbortController();
@@ -907,7 +907,7 @@ Deno.test("the first reason to stop is the one that counts", async () => {
   }
 });
 
-Deno.test("a stop in the same turn as the call sends nothing", async () => {
+Deno.test("a stop in the same turn as the call prevents the request", async () => {
   await using server = new ScriptedServer(keeping(KEY_RESPONSE, OK_RESPONSE));
   for (const method of ["KEY", "PUT"]) {
     const client = new KeyClient({ port: server.port });
@@ -920,7 +920,7 @@ Deno.test("a stop in the same turn as the call sends nothing", async () => {
   assertEquals(server.requests.length, 1);
 });
 
-Deno.test("a stop just after the connection is made sends nothing", async () => {
+Deno.test("a stop just after connecting prevents the request", async () => {
   await using server = new ScriptedServer(keeping(KEY_RESPONSE));
   for (let turns = 0; turns < 3; turns++) {
     let client: KeyClient | undefined;
@@ -937,7 +937,7 @@ Deno.test("a stop just after the connection is made sends nothing", async () => 
   assertEquals(server.requests, []);
 });
 
-Deno.test("close() in any microtask after the last message leaves no connection open", async () => {
+Deno.test("close() in any microtask after the last message closes the connection", async () => {
   await using server = new ScriptedServer(keeping(KEY_RESPONSE));
   for (let turns = 0; turns < 20; turns++) {
     const client = new KeyClient({
@@ -949,10 +949,10 @@ Deno.test("close() in any microtask after the last message leaves no connection 
       },
     });
     await client.requestKey().catch((error) => assertEquals(error.name, "AbortError"));
-  } // the sanitizer finds what is still open
+  } // the sanitizer fails if a connection is still open
 });
 
-Deno.test("an abort at any time loses no socket", async () => {
+Deno.test("an abort at any time does not leak a socket", async () => {
   await using server = new ScriptedServer(keeping(KEY_RESPONSE));
   for (let round = 0; round < 40; round++) {
     const keys = await Promise.all(Array.from({ length: 50 }, (_, at) => {
@@ -964,7 +964,7 @@ Deno.test("an abort at any time loses no socket", async () => {
   }
 });
 
-Deno.test("a long-lived signal keeps no listener", async () => {
+Deno.test("a long-lived signal does not keep a listener", async () => {
   await using server = startKeyServer({ port: 0 });
   const { signal } = new AbortController();
   let listeners = 0;
@@ -988,7 +988,7 @@ Deno.test("a long-lived signal keeps no listener", async () => {
   assertEquals(most, 1);
 });
 
-Deno.test("2,000 calls in a row and 500 at once leave nothing behind", async () => {
+Deno.test("2,000 calls in a row and 500 at once do not leak", async () => {
   await using server = startKeyServer({ port: 0 });
   const { port } = server.addr;
   for (let call = 0; call < 2000; call++) {
@@ -1023,7 +1023,7 @@ async function timeoutsOf(use: () => Promise<void>): Promise<number[]> {
 
 // ---- keepAlive and formatRequest()
 
-Deno.test("keepAlive: false gives each stage a connection of its own", async () => {
+Deno.test("keepAlive: false opens a connection for each request", async () => {
   await using server = new ScriptedServer(keeping(KEY_RESPONSE), keeping(OK_RESPONSE));
   using client = new KeyClient({ port: server.port, keepAlive: false });
   await client.verifyKey(await client.requestKey());
@@ -1033,14 +1033,14 @@ Deno.test("keepAlive: false gives each stage a connection of its own", async () 
   }
 });
 
-Deno.test("doKey() and doPut() ask for the close of the connection, whatever keepAlive says", async () => {
+Deno.test("doKey() and doPut() send Connection: close for any value of keepAlive", async () => {
   await using server = new ScriptedServer(keeping(KEY_RESPONSE), keeping(OK_RESPONSE));
   const options = { port: server.port, keepAlive: true };
   await doPut((await doKey(options))!, options);
   for (const request of server.requests) assertStringIncludes(request, "\r\nConnection: close");
 });
 
-Deno.test("doKey() and doPut() take options that are inherited", async () => {
+Deno.test("doKey() and doPut() accept inherited options", async () => {
   await using server = new ScriptedServer(answering(KEY_RESPONSE), answering(OK_RESPONSE));
   const options = Object.create({ port: server.port, userId: "Ada" });
   assertEquals(await doKey(options), bytes(KEY));
@@ -1048,7 +1048,7 @@ Deno.test("doKey() and doPut() take options that are inherited", async () => {
   assertStringIncludes(server.requests[1], "PUT /key/Ada/");
 });
 
-Deno.test("formatRequest() gives the bytes that a KeyClient sends", async () => {
+Deno.test("formatRequest() returns the bytes that a KeyClient sends", async () => {
   await using server = new ScriptedServer(keeping(KEY_RESPONSE, OK_RESPONSE, OK_RESPONSE));
   for (const keepAlive of [true, false]) {
     const options = { port: server.port, userId: "a/b", keepAlive };
@@ -1065,7 +1065,7 @@ Deno.test("formatRequest() gives the bytes that a KeyClient sends", async () => 
   );
 });
 
-Deno.test("formatRequest() names mistakes of the caller", () => {
+Deno.test("formatRequest() reports mistakes of the caller", () => {
   const wrong = "GET" as "KEY";
   assertThrows(
     () => formatRequest(wrong),
@@ -1086,7 +1086,7 @@ Deno.test("formatRequest() names mistakes of the caller", () => {
   assertThrows(() => formatRequest("KEY", null as never), TypeError, "options must be");
 });
 
-Deno.test("a KeyClient shows its documented properties, and no other", () => {
+Deno.test("a KeyClient has only the documented properties", () => {
   using client = new KeyClient();
   assertEquals(Reflect.ownKeys(client), []);
   assertEquals(Reflect.ownKeys(KeyClient.prototype), [
@@ -1100,7 +1100,7 @@ Deno.test("a KeyClient shows its documented properties, and no other", () => {
 
 // ---- Long and short writes
 
-Deno.test("a user id and a key may have 65,536 bytes, and no more", async () => {
+Deno.test("a user id and a key may have at most 65,536 bytes", async () => {
   await using server = new ScriptedServer(answering(OK_RESPONSE));
   const { port } = server;
   const longest = "x".repeat(65_536);
@@ -1118,7 +1118,7 @@ Deno.test("a user id and a key may have 65,536 bytes, and no more", async () => 
   assertEquals(server.connections, 2);
 });
 
-Deno.test("a request goes out whole, however short the writes are", async () => {
+Deno.test("a request is sent completely, even by short writes", async () => {
   await using server = new ScriptedServer(answering(OK_RESPONSE));
   const change = (conn: Deno.TcpConn) => {
     const write = conn.write.bind(conn);
@@ -1131,7 +1131,7 @@ Deno.test("a request goes out whole, however short the writes are", async () => 
   assertEquals(server.requests, [text(formatRequest("PUT", options, KEY))]);
 });
 
-/** Makes writing fail after so many bytes. */
+/** Makes writes fail with `cause` after some bytes. */
 const breaking = (cause: Error, after = 0) => (conn: Deno.TcpConn) => {
   const write = conn.write.bind(conn);
   let left = after;
@@ -1143,7 +1143,7 @@ const breaking = (cause: Error, after = 0) => (conn: Deno.TcpConn) => {
   };
 };
 
-Deno.test("the error tells why writing failed, if no answer follows", async () => {
+Deno.test("the error says why writing failed if no response follows", async () => {
   await using server = new ScriptedServer(async () => {});
   const cause = new Deno.errors.BrokenPipe("Broken pipe (os error 32)");
   await withConnect(breaking(cause), async () => {
@@ -1152,7 +1152,7 @@ Deno.test("the error tells why writing failed, if no answer follows", async () =
     const options = { port: server.port, onMessage };
     const error = await assertRejects(() => doPut(KEY, options), KeyClientError);
     assertEquals(error.code, "closed-early");
-    assertEquals(messages, []); // nothing went out, nothing came
+    assertEquals(messages, []); // nothing was sent or received
     assertStrictEquals(error.cause, cause);
     assertStringIncludes(
       error.message,
@@ -1161,7 +1161,7 @@ Deno.test("the error tells why writing failed, if no answer follows", async () =
   });
 });
 
-Deno.test("an answer counts although writing failed, unless its end is the connection's", async () => {
+Deno.test("a response counts even if writing failed, unless its body ends with the connection", async () => {
   const cause = new Error("broken");
   await using whole = new ScriptedServer(async (peer) => await peer.send(OK_RESPONSE));
   await withConnect(breaking(cause, 10), async () => {
@@ -1183,7 +1183,7 @@ Deno.test("an answer counts although writing failed, unless its end is the conne
 
 // ---- onMessage
 
-Deno.test("what is handed out is the caller's own memory", async () => {
+Deno.test("the caller may change all returned bytes", async () => {
   await using server = startKeyServer({ port: 0 });
   const { port } = server.addr;
   const onMessage = (m: WireMessage) => {
@@ -1210,7 +1210,7 @@ const STOPS: [name: string, stop: (client: KeyClient, abort: AbortController) =>
 ];
 
 for (const [name, stop] of STOPS) {
-  Deno.test(`${name} from within onMessage rejects, at every message`, async () => {
+  Deno.test(`${name} in onMessage makes the exchange reject, at every message`, async () => {
     for (let last = 1; last <= 3; last++) {
       await using server = new ScriptedServer(keeping(`${INTERIM}${KEY_RESPONSE}`));
       const abort = new AbortController();
@@ -1231,7 +1231,7 @@ for (const [name, stop] of STOPS) {
   });
 }
 
-Deno.test("onMessage gets what came before a time-out", async () => {
+Deno.test("onMessage gets the bytes received before a timeout", async () => {
   const part = `${H}Content-Length: 9\r\n\r\nhello`;
   await using server = new ScriptedServer(keeping(`${INTERIM}${part}`));
   const messages: string[] = [];
@@ -1244,7 +1244,7 @@ Deno.test("onMessage gets what came before a time-out", async () => {
   assertEquals(messages.slice(2), [INTERIM, "", part.slice(0, -5), "hello"]);
 });
 
-Deno.test("onMessage gets a response that comes byte by byte", async () => {
+Deno.test("onMessage gets a response that arrives byte by byte", async () => {
   await using server = new ScriptedServer(async (peer) => {
     await peer.request();
     for (const char of `${INTERIM}${KEY_RESPONSE}`) {
@@ -1262,14 +1262,14 @@ Deno.test("onMessage gets a response that comes byte by byte", async () => {
   assertEquals(messages.slice(2), [INTERIM, "", KEY_RESPONSE.slice(0, -128), KEY]);
 });
 
-Deno.test("what onMessage throws is no unanswered request: PUT is not sent again", async () => {
+Deno.test("PUT is not sent again if onMessage throws", async () => {
   await using server = new ScriptedServer(afterRequest, keeping(OK_RESPONSE));
   const mistake = new KeyClientError("closed-early", "thrown by onMessage");
   const slowly = (conn: Deno.TcpConn) => {
     const write = conn.write.bind(conn);
     conn.write = async (p) => {
       const sent = await write(p);
-      await delay(20); // the end of the connection has come when onMessage is called
+      await delay(20); // the connection is closed before onMessage is called
       return sent;
     };
   };
@@ -1287,9 +1287,9 @@ Deno.test("what onMessage throws is no unanswered request: PUT is not sent again
   assertEquals(server.connections, 1);
 });
 
-// ---- The clock
+// ---- The timeout
 
-Deno.test("the time within the call of Deno.connect is not counted: a permission prompt", async () => {
+Deno.test("the timeout does not count a permission prompt of Deno.connect", async () => {
   await using server = new ScriptedServer(answering(KEY_RESPONSE));
   const { connect } = Deno;
   Deno.connect = ((options: Deno.ConnectOptions) => {
@@ -1303,7 +1303,7 @@ Deno.test("the time within the call of Deno.connect is not counted: a permission
   }
 });
 
-Deno.test("exchanges side by side time out each at its own time", async () => {
+Deno.test("concurrent exchanges have separate timeouts", async () => {
   await using server = new ScriptedServer(silent);
   for (const timeouts of [[50, 150, 250], [250, 150, 50], [150, 250, 50]]) {
     const ended: number[] = [];
@@ -1320,7 +1320,7 @@ Deno.test("exchanges side by side time out each at its own time", async () => {
   }
 });
 
-Deno.test("a time-out does not come early, and comes for the next exchange too", async () => {
+Deno.test("a timeout is not early, and the next exchange has its own", async () => {
   await using server = new ScriptedServer(keeping(KEY_RESPONSE), silent);
   // The alarm of the first exchange is still set when the second begins.
   assertEquals(await doKey({ port: server.port, timeout: 100 }), bytes(KEY));
@@ -1332,12 +1332,12 @@ Deno.test("a time-out does not come early, and comes for the next exchange too",
   }
 });
 
-Deno.test("an exchange has ten seconds unless told otherwise", async () => {
+Deno.test("the default timeout is ten seconds", async () => {
   const { doKey } = await import("./key_client.ts?with-another-alarm-of-its-own");
   await using server = new ScriptedServer(answering(KEY_RESPONSE));
   const calls = await timeoutsOf(async () => void await doKey({ port: server.port }));
   assertEquals(calls.length, 1);
-  assert(calls[0] === 10_000 || calls[0] === 10_001); // what is left of it, rounded up
+  assert(calls[0] === 10_000 || calls[0] === 10_001); // the remaining time, rounded up
 });
 
 Deno.test("many exchanges in a row share an alarm", async () => {
@@ -1347,14 +1347,14 @@ Deno.test("many exchanges in a row share an alarm", async () => {
     for (let n = 0; n < 200; n++) await doKey({ port, timeout: 600_000 - n });
   });
   assertLess(calls.length, 3);
-  assert(calls.every((ms) => ms <= 60_001), `${calls}`); // rounded up; none holds memory for long
+  assert(calls.every((ms) => ms <= 60_001), `${calls}`); // rounded up; its memory is free after a minute
   const more = await timeoutsOf(async () => {
     for (let n = 0; n < 200; n++) await doKey({ port, timeout: 600_000 });
   });
   assertEquals(more, []);
 });
 
-Deno.test("no alarm keeps a listener, also after connecting again", async () => {
+Deno.test("no alarm keeps a listener, even after connecting again", async () => {
   const { KeyClient } = await import("./key_client.ts?with-alarms-of-its-own");
   await using server = new ScriptedServer(
     closing(async (peer) => {
@@ -1400,7 +1400,7 @@ const pendingFor = (operation: "read" | "write") => (conn: Deno.TcpConn) => {
 };
 
 for (const operation of ["read", "write"] as const) {
-  Deno.test(`a stop ends an exchange whose ${operation} never settles`, async () => {
+  Deno.test(`a stop rejects an exchange whose ${operation} never settles`, async () => {
     await using server = new ScriptedServer(silent);
     await withConnect(pendingFor(operation), async () => {
       const abort = new AbortController();
@@ -1415,7 +1415,7 @@ for (const operation of ["read", "write"] as const) {
       closed.close();
       let settled = 0;
       for (const promise of pending) promise.catch(() => settled++);
-      for (let turn = 0; turn < 50; turn++) await undefined; // the event loop does not turn
+      for (let turn = 0; turn < 50; turn++) await undefined; // microtasks only
       assertEquals(settled, 2);
       await assertRejects(() => pending[1], DOMException, "The client was closed");
     });
@@ -1440,7 +1440,7 @@ Deno.test("a stop lets the process exit, even if Deno leaves the read pending", 
   assertEquals(calls, ["unref", "close"]);
 });
 
-Deno.test("a connection that is made after the stop is closed", async () => {
+Deno.test("a connection that opens after the stop is closed", async () => {
   await using server = new ScriptedServer(silent);
   const { connect } = Deno;
   const made: Deno.TcpConn[] = [];
@@ -1465,7 +1465,7 @@ Deno.test("a connection that is made after the stop is closed", async () => {
   }
 });
 
-Deno.test("connecting again for PUT is within the time of the exchange", async () => {
+Deno.test("connecting again for PUT counts toward the timeout", async () => {
   await using server = new ScriptedServer(afterRequest);
   using client = new KeyClient({ port: server.port, timeout: 100 });
   await client.requestKey();
@@ -1539,7 +1539,7 @@ const MISTAKES: [options: unknown, type: ErrorConstructor, message: string][] = 
   [{ onMessage: "x" }, TypeError, 'onMessage must be a function, not "x"'],
 ];
 
-Deno.test("mistakes in the options are found and named before a socket is opened", async () => {
+Deno.test("wrong options are reported before a socket is opened", async () => {
   await using server = new ScriptedServer(keeping(KEY_RESPONSE));
   for (const [mistake, type, message] of MISTAKES) {
     const isObject = typeof mistake === "object" && mistake !== null;
@@ -1552,7 +1552,7 @@ Deno.test("mistakes in the options are found and named before a socket is opened
   assertEquals(server.connections, 0);
 });
 
-Deno.test("mistakes in the key are found and named before a socket is opened", async () => {
+Deno.test("a wrong key is reported before a socket is opened", async () => {
   await using server = new ScriptedServer(keeping(OK_RESPONSE));
   const { port } = server;
   const mistakes: [unknown, string][] = [
@@ -1575,7 +1575,7 @@ Deno.test("mistakes in the key are found and named before a socket is opened", a
   assertEquals((await client.verifyKey("ok")).message, "ok");
 });
 
-Deno.test("undefined options mean the defaults", () => {
+Deno.test("undefined options get the defaults", () => {
   const options = {
     hostname: undefined,
     port: undefined,
@@ -1600,7 +1600,7 @@ Deno.test("KeyClient accepts the limits of each number", () => {
   for (const maxBodySize of [0, 2 ** 31 - 1]) new KeyClient({ maxBodySize });
 });
 
-Deno.test("the error for a wrong option starts with the option's name, and has it as a property", () => {
+Deno.test("the error for a wrong option has the option's name in its message and as a property", () => {
   const mistakes: [option: string, options: unknown][] = [
     ["hostname", { hostname: "a b" }],
     ["port", { port: 0 }],
@@ -1624,7 +1624,7 @@ const MUTANTS = [
   "Content-Length: 5\r\n", "Transfer-Encoding: chunked\r\n", "Connection: close\r\n",
 ];
 
-Deno.test("doKey() only ever gives 128 hex digits or null, also for mutated responses", async () => {
+Deno.test("doKey() returns 128 hex digits or null for mutated responses", async () => {
   const next = random(2);
   let wire = "";
   await using server = new ScriptedServer(async (peer) => await peer.answer(wire));

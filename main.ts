@@ -1,6 +1,6 @@
 /**
- * The key client's command line: holds the conversation with a key server, or one half of it,
- * shows it on the wire, plays the server, or judges another client.
+ * The key client's command line: runs the conversation with a key server, or half of it, runs a
+ * practice server, or judges another client.
  *
  * ```sh
  * deno run --allow-net main.ts --help
@@ -18,9 +18,9 @@ export type { MainIo, OutputStream } from "./cli/output.ts";
  * Runs the command line.
  *
  * @param args The arguments, without the program's name.
- * @param io What to read from and write to, and what interrupts; by default the process's streams.
- * @returns The exit status: 0 done; 1 no usable response; 2 usage, or it cannot listen there; 3, 4,
- * 5 the response was another non-2xx, a 4xx, a 5xx; 130 interrupted; 141 standard output was closed.
+ * @param io The streams to use, by default those of the process, and a signal that interrupts.
+ * @returns The exit status: 0 done, 1 no usable response or a failed round, 2 wrong command line or
+ * cannot listen, 4 for a status 4xx, 5 for 5xx, 3 for others, 130 interrupted, 141 stdout closed.
  *
  * @example Usage
  * ```ts
@@ -42,7 +42,7 @@ export type { MainIo, OutputStream } from "./cli/output.ts";
  *   },
  * };
  * await main(["--version"], { stdout });
- * console.log(text); // key_client, and the version
+ * console.log(text); // key_client and the version
  * ```
  */
 export async function main(args: string[], io: Partial<MainIo> = {}): Promise<number> {
@@ -52,14 +52,14 @@ export async function main(args: string[], io: Partial<MainIo> = {}): Promise<nu
   try {
     return await run(given, streams).catch((error) => fail(error, given, streams));
   } catch (error) {
-    const { message, cause } = error as OutputError; // `fail` throws nothing else
+    const { message, cause } = error as OutputError; // `fail` throws only OutputError
     if (cause instanceof Deno.errors.BrokenPipe) return 141; // as if by SIGPIPE
     complain(streams, message);
     return 1;
   }
 }
 
-/** Loads only the mode that is asked for: parsing modules is a large part of a short run. */
+/** Loads only the modules of one mode, because parsing takes a large part of a short run. */
 async function run(given: GivenFlags, io: MainIo): Promise<number> {
   const flags = checkFlags(given);
   switch (flags.mode) {
@@ -96,17 +96,18 @@ async function explain({ mode, json }: Flags): Promise<string> {
   return `key_client ${config.version}\n`;
 }
 
-/** Prints one line that says what went wrong, and returns the exit status. */
+/** Prints the error message, and returns the exit status. */
 function fail(error: unknown, { values }: GivenFlags, io: MainIo): number {
   if (error instanceof OutputError) throw error;
   if (io.signal?.aborted && error === io.signal.reason) return 130;
   const [exit, code] = error instanceof UsageError ? [2, "usage"] : [1, "failed"];
   const message = error instanceof Error ? error.message : String(error);
+  const help = error instanceof UsageError ? error.help : undefined;
   const isJson = values.has("json");
   const isServer = values.has("serve") || values.has("drill");
-  if (!isJson || isServer) complain(io, exit === 2 ? `${message}; see --help` : message);
-  if (isJson && isServer) printError(io, message);
-  else if (isJson) printJson(io, { exit, error: { code, message } });
+  if (!isJson || isServer) complain(io, message, help);
+  if (isJson && isServer) printError(io, message, help);
+  else if (isJson) printJson(io, { exit, error: { code, message, help: help ?? null } });
   return exit;
 }
 

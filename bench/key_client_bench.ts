@@ -1,8 +1,8 @@
 /**
- * The client beside its rivals, in one run, against servers in a process of their own.
+ * Compares the client with other clients, in one run. The servers run in a separate process.
  *
  * ```sh
- * deno task bench                # or, on one processor: taskset -c 0 deno task bench
+ * deno task bench                # or on one processor: taskset -c 0 deno task bench
  * ```
  */
 
@@ -42,9 +42,9 @@ const keyUrl = `http://127.0.0.1:${port}/user/User1/`;
 const WARM = { n: 5000, warmup: 10_000 };
 
 {
-  const group = "KEY, over a new connection each";
+  const group = "KEY, each over a new connection";
   const request = keyRequest("Connection: close\r\n");
-  Deno.bench("bare socket, nothing parsed", { group, baseline: true, ...WARM }, async () => {
+  Deno.bench("plain socket, without parsing", { group, baseline: true, ...WARM }, async () => {
     const conn = await Deno.connect({ port });
     await conn.write(request);
     const buffer = new Uint8Array(4096);
@@ -67,7 +67,7 @@ const WARM = { n: 5000, warmup: 10_000 };
   const client = new KeyClient({ port });
   const key = new TextDecoder().decode(await client.requestKey());
   const request = putRequest(key);
-  Deno.bench("bare socket, nothing parsed", { group, baseline: true, ...WARM }, async () => {
+  Deno.bench("plain socket, without parsing", { group, baseline: true, ...WARM }, async () => {
     await conn.write(request);
     await conn.read(buffer);
   });
@@ -81,7 +81,7 @@ const WARM = { n: 5000, warmup: 10_000 };
 }
 
 {
-  const group = "20 conversations, over a new connection each";
+  const group = "20 conversations, each over a new connection";
   const key = keyRequest("");
   const put = putRequest("0".repeat(128));
   const python = new Deno.Command("python3", {
@@ -91,7 +91,7 @@ const WARM = { n: 5000, warmup: 10_000 };
   }).spawn();
   const [pythonIn, pythonOut] = [python.stdin.getWriter(), python.stdout.getReader()];
   const options = { group, n: 100, warmup: 300 };
-  Deno.bench("bare socket, nothing parsed", { ...options, baseline: true }, async () => {
+  Deno.bench("plain socket, without parsing", { ...options, baseline: true }, async () => {
     for (let n = 0; n < 20; n++) {
       const conn = await Deno.connect({ port });
       const buffer = new Uint8Array(4096);
@@ -108,7 +108,7 @@ const WARM = { n: 5000, warmup: 10_000 };
       await client.verifyKey(await client.requestKey());
     }
   });
-  Deno.bench("fetch, a new pool each", options, async () => {
+  Deno.bench("fetch, each with a new pool", options, async () => {
     for (let n = 0; n < 20; n++) {
       using client = Deno.createHttpClient({});
       const key = await (await fetch(keyUrl, { method: "KEY", client })).text();
@@ -158,7 +158,7 @@ for line in sys.stdin:
 
 // ---- The practice server
 
-// Many requests in one write, so that the time is the server's, not the client's.
+// Many requests in one write, so that the client takes little of the time.
 for (const count of [1, 100]) {
   const group = `the practice server, ${count} pipelined`;
   const request = ENCODER.encode(
@@ -167,25 +167,25 @@ for (const count of [1, 100]) {
   const buffer = new Uint8Array(65_536);
   const bench = async (name: string, port: number, baseline: boolean) => {
     const conn = await Deno.connect({ port });
-    const size = count * await answerSize(port);
+    const size = count * await responseSize(port);
     const options = { group, baseline, n: 20_000 / count, warmup: 20_000 / count };
     Deno.bench(name, options, async () => {
       await conn.write(request);
       for (let read = 0; read < size;) read += (await conn.read(buffer))!;
     });
   };
-  await bench("Deno.serve, the same answers", rivalPort, true);
+  await bench("Deno.serve, the same responses", rivalPort, true);
   await bench("startKeyServer()", port, false);
 }
 
-/** The size of an answer with a key. */
-async function answerSize(port: number): Promise<number> {
+/** Returns the size of a response with a key. */
+async function responseSize(port: number): Promise<number> {
   using conn = await Deno.connect({ port });
   await conn.write(ENCODER.encode(`KEY /user/User1/ HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\n\r\n`));
   return (await conn.read(new Uint8Array(4096)))!;
 }
 
-/** The practice server's right answers, as a handler of `Deno.serve`. */
+/** Sends the practice server's responses to correct requests, with `Deno.serve`. */
 function serveKeys(): Deno.HttpServer<Deno.NetAddr> {
   const keys = new Map<string, string>();
   const path = /^[^/]*\/\/[^/]*\/(?:user\/([^/]*)|key\/([^/]*)\/([^/]*))\/$/;
@@ -203,18 +203,18 @@ function serveKeys(): Deno.HttpServer<Deno.NetAddr> {
   });
 }
 
-// ---- Growth
+// ---- Large responses
 
 const FRAMINGS: [framing: string, mebibytes: number[], runs: { n: number; warmup: number }][] = [
   ["length", [1, 8, 64], { n: 20, warmup: 20 }],
   ["close", [1, 8, 64], { n: 20, warmup: 20 }],
   ["chunks-1048576", [1, 8, 64], { n: 20, warmup: 20 }],
   ["chunks-4096", [1, 8, 64], { n: 20, warmup: 20 }],
-  ["chunks-1", [1 / 16, 1 / 4, 1], { n: 5, warmup: 2 }], // a MiB takes fetch most of a second
+  ["chunks-1", [1 / 16, 1 / 4, 1], { n: 5, warmup: 2 }], // fetch needs almost a second for a MiB
   ["fields-10", [0], { n: 5000, warmup: 5000 }],
   ["fields-50", [0], { n: 5000, warmup: 5000 }],
   ["fields-90", [0], { n: 5000, warmup: 5000 }],
-  ["fields-500", [0], { n: 5000, warmup: 5000 }], // fetch fails above 100
+  ["fields-500", [0], { n: 5000, warmup: 5000 }], // fetch fails if there are more than 100
 ];
 
 for (const [framing, sizes, runs] of FRAMINGS) {
@@ -233,7 +233,7 @@ for (const [framing, sizes, runs] of FRAMINGS) {
   }
 }
 
-/** Answers `/user/<framing>-<step>-<size>/` with a body of that framing and size. */
+/** Answers `/user/<framing>-<step>-<size>/` with a body that has this framing and size. */
 async function serveBodies(conn: Deno.TcpConn): Promise<void> {
   const request = new Uint8Array(4096);
   while (await conn.read(request)) {

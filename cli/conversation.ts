@@ -1,5 +1,5 @@
 /**
- * The four stages at a terminal, or half of them.
+ * Runs the conversation, or half of it, and prints the result.
  *
  * @module
  */
@@ -20,7 +20,7 @@ const DECODER = new TextDecoder("utf-8", { ignoreBOM: true }); // keeps a BOM
 const MAX_STDIN_SIZE = 4096; // bytes; a key has 128
 const MAX_LINE = 500; // characters of a message on stderr
 
-/** Runs the four stages, or half of them, or prints the request; returns the exit status. */
+/** Runs all four stages or half of them, or only prints the request. Returns the exit status. */
 export async function converse(flags: Flags, io: MainIo): Promise<number> {
   try {
     if (flags.mode === "demo") return await demonstrate(flags, io);
@@ -45,14 +45,14 @@ async function runStages(flags: Flags, io: MainIo): Promise<number> {
   const start = performance.now();
   let key: string | null = null;
   let response: KeyServerResponse | undefined;
-  let error: { code: string; message: string } | null = null;
+  let error: { code: string; message: string; help: string | null } | null = null;
   try {
     const transcript = verbose || mode === "demo" ? await import("./transcript.ts") : undefined;
     const onMessage = transcript && ((message: WireMessage) => show?.(message));
     using client = new KeyClient({ ...clientOptions(flags, io), onMessage });
     const given = mode === "put" ? await readKey(flags.put, io) : undefined;
     if (verbose && mode !== "demo") complain(io, `connecting to ${authority(host, port)}`);
-    const show = transcript?.transcriber(io, verbose); // its clock starts
+    const show = transcript?.transcriber(io, verbose); // starts its clock
     const keyVal = given ?? await client.requestKey();
     if (mode !== "put") {
       key = DECODER.decode(keyVal as Uint8Array);
@@ -61,16 +61,17 @@ async function runStages(flags: Flags, io: MainIo): Promise<number> {
     if (mode !== "key") {
       response = await client.verifyKey(keyVal);
       if (!json) print(io.stdout, shown(io.stdout, response.message.replace(/\n?$/, "\n")));
-      if (!response.ok) error = { code: "refused", message: refusal(response) };
+      if (!response.ok) error = { code: "refused", message: refusal(response), help: null };
       if (error && !json) complain(io, error.message);
     }
   } catch (caught) {
     if (!(caught instanceof KeyClientError)) throw caught;
     response = caught.response;
-    error = { code: caught.code, message: caught.message };
-    // The library cuts the message short. JSON has all of it.
+    const { message, help } = explain(caught, verbose);
+    if (!json) complain(io, message, help);
+    error = { code: caught.code, message: caught.message, help: help ?? null };
+    // The library shortens the message, but JSON contains all of it.
     if (caught.code === "refused") error.message = refusal(response!, response!.message.trimEnd());
-    if (!json) complain(io, explain(caught, verbose));
   }
   const exit = !error ? 0 : error.code === "refused" ? exitStatus(response!.status) : 1;
   if (json) {
@@ -85,11 +86,13 @@ function refusal({ status }: KeyServerResponse, message = ""): string {
   return `The server answered with status ${status}${message && `: ${message}`}`;
 }
 
-/** Returns the line for stderr, with a hint. */
-function explain({ code, message, cause, response }: KeyClientError, isVerbose: boolean): string {
-  if (code === "connect-failed") return `${message}${connectHint(cause)}`;
-  if (code !== "refused") return message;
-  return refusal(response!, firstLine(response!.message, isVerbose));
+/** Returns the message for stderr, and a help. */
+function explain({ code, message, cause, response }: KeyClientError, isVerbose: boolean) {
+  if (code === "connect-failed") return { message, help: connectHelp(cause) };
+  if (code !== "refused") return { message };
+  const [, fact, help] = /^([^\n]*)\nhelp: ([^\n]*)\n?$/.exec(response!.message) ?? [];
+  const line = firstLine(fact ?? response!.message, isVerbose);
+  return { message: refusal(response!, line), help: help && cut(help, MAX_LINE) };
 }
 
 /** Returns the first line that is not blank; if the text is HTML, its title or its first text. */
@@ -103,12 +106,11 @@ function firstLine(text: string, isVerbose: boolean): string {
   return `${cut(line, MAX_LINE)}${isAll ? "" : " (--verbose shows more)"}`.trimStart();
 }
 
-function connectHint(cause: unknown): string {
-  if (cause instanceof Deno.errors.NotCapable) return "";
+function connectHelp(cause: unknown): string | undefined {
+  if (cause instanceof Deno.errors.NotCapable) return undefined;
   return cause instanceof Deno.errors.ConnectionRefused
-    ? ": nothing listens there; is the server running, are --host and --port right? " +
-      "(--serve runs a practice server)"
-    : "; is --host right, and that machine on this network?";
+    ? "start the server, or check --host and --port; --serve runs a practice server"
+    : "check --host, and that you are on the right network";
 }
 
 function exitStatus(status: number): number {
@@ -124,7 +126,7 @@ async function printRequest(flags: Flags, io: MainIo): Promise<number> {
   return 0;
 }
 
-/** A single stage does not need a persistent connection. */
+/** A single request does not need a persistent connection. */
 function clientOptions(
   { mode, host, port, user, timeout }: Flags,
   { signal }: MainIo,
@@ -133,7 +135,7 @@ function clientOptions(
   return { hostname: host, port, userId: user, timeout, keepAlive, signal };
 }
 
-/** The flags that become arguments of the library. */
+/** The flag for each option of the library. */
 const FLAG_OF_OPTION: Record<string, string> = {
   hostname: "--host",
   port: "--port",
@@ -142,18 +144,18 @@ const FLAG_OF_OPTION: Record<string, string> = {
   keyVal: "--put",
 };
 
-/** Names the flag instead of the library's option, with which the message starts. */
+/** Replaces the library's option at the start of the message by the flag. */
 function toUsageError(error: unknown): unknown {
   const { option, message } = error as { option?: string; message: string };
   const flag = option && FLAG_OF_OPTION[option];
   return flag ? new UsageError(`${flag}${message.slice(option.length)}`) : error;
 }
 
-/** Returns the key. If it is `-`, reads it from stdin, without the white space around it. */
+/** Returns the key. If `put` is `-`, reads the key from stdin, and trims the white space. */
 async function readKey(put: string, io: MainIo): Promise<Uint8Array | string> {
   if (put !== "-") return put;
   if (io.stdin.isTerminal?.()) {
-    complain(io, "type the key, Enter, and Ctrl-D (on Windows Ctrl-Z and Enter)");
+    complain(io, "type the key, press Enter, then Ctrl-D (on Windows Ctrl-Z, then Enter)");
   }
   const input = new Uint8Array(MAX_STDIN_SIZE + 1);
   let size = 0;
@@ -180,6 +182,6 @@ async function readKey(put: string, io: MainIo): Promise<Uint8Array | string> {
   const isText = (byte: number) => !" \t\r\n".includes(String.fromCharCode(byte));
   const bytes = input.subarray(0, size);
   const key = bytes.slice(bytes.findIndex(isText), bytes.findLastIndex(isText) + 1);
-  if (key.length === 0) throw new UsageError("--put must be a key, but standard input has none");
+  if (key.length === 0) throw new UsageError("--put must be a key, but standard input is empty");
   return key;
 }

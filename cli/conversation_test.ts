@@ -4,7 +4,7 @@ import { main } from "../main.ts";
 import { KEY } from "../testing/bytes.ts";
 import { answering, capture, failing, freePort, NOT_PERMITTED, run } from "../testing/command.ts";
 
-Deno.test("main() holds the whole conversation", async () => {
+Deno.test("main() runs the whole conversation", async () => {
   await using server = startKeyServer({ port: 0 });
   const { exit, stdout, stderr } = await run(["--port", `${server.addr.port}`]);
   assertMatch(stdout, /^[\da-f]{128}\nSuccess: the key is right\n$/);
@@ -23,7 +23,7 @@ Deno.test("main() runs half of the conversation", async () => {
   }
 });
 
-Deno.test("main() sends a key of any characters as one path segment", async () => {
+Deno.test("main() sends a key as one path segment, with any characters", async () => {
   await using server = answering("HTTP/1.1 400 x\r\n\r\nodd");
   const key = "\x07 é/../\\%00?#";
   const put = await run(["-p", server.port, "--put", key, "-v"]);
@@ -44,7 +44,7 @@ const STATUSES: [status: number, exit: number][] = [
   [999, 5],
 ];
 
-Deno.test("main() returns an exit status that tells the status of the response", async () => {
+Deno.test("main() returns an exit status that depends on the status of the response", async () => {
   for (const [status, exit] of STATUSES) {
     await using server = answering(`HTTP/1.1 ${status} x\r\n\r\nno such\nuser`);
     const told = `key_client: The server answered with status ${status}`;
@@ -81,13 +81,13 @@ Deno.test("main() says in one line why there is no usable response", async () =>
   assertEquals(refused.exit, 1);
   assertMatch(
     refused.stderr,
-    /^key_client: Cannot connect to 127\.0\.0\.1:\d+: Conn.* refused.*: nothing listens there; .*--serve runs a practice server\)\n$/,
+    /^key_client: Cannot connect to 127\.0\.0\.1:\d+: Conn.* refused.*\nhelp: start the server, .*\n$/,
   );
   const unknown = await run(["--host", "no-such-host.invalid"]);
   assertEquals(unknown.exit, 1);
   assertMatch(
     unknown.stderr,
-    /^key_client: Cannot connect to no-such-host\.invalid:5000: .*; is --host right, and .*\n$/,
+    /^key_client: Cannot connect to no-such-host\.invalid:5000: .*\nhelp: check --host, .*\n$/,
   );
 });
 
@@ -124,7 +124,7 @@ Deno.test("main() shows the first line of a message, and the title or the first 
   }
 });
 
-Deno.test("main() takes --timeout to the microsecond", async () => {
+Deno.test("main() accepts microseconds in --timeout", async () => {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   for (
     const [seconds, ms] of [[".0041", "4.1"], ["0.0059", "5.9"], [".0005", "0.5"], ["00.01", "10"]]
@@ -158,7 +158,7 @@ Deno.test("main() sends Connection: close if it sends only one request", async (
   assertEquals(stderr.includes("Connection"), false);
 });
 
-Deno.test("main() --json prints one object, whatever happens", async () => {
+Deno.test("main() --json always prints one object", async () => {
   await using server = startKeyServer({ port: 0 });
   await using missing = answering("HTTP/1.1 404 x\r\n\r\nnobody\n");
   await using page = answering("HTTP/1.1 200 x\r\n\r\n<p>hi");
@@ -180,16 +180,19 @@ Deno.test("main() --json prints one object, whatever happens", async () => {
       port: server.addr.port,
       status: 400,
       message:
-        "the key is wrong: 128 digits, but not those that were issued to the user `User1`; " +
-        "send them just as they came",
-      error: { code: "refused", message: "The server answered with status 400" },
+        "wrong key: not the one issued to `User1`\nhelp: send the digits as you received them",
+      error: { code: "refused", message: "The server answered with status 400", help: null },
     }],
     [["-p", missing.port], {
       exit: 4,
       port: Number(missing.port),
       status: 404,
       message: "nobody\n",
-      error: { code: "refused", message: "The server answered with status 404: nobody" },
+      error: {
+        code: "refused",
+        message: "The server answered with status 404: nobody",
+        help: null,
+      },
     }],
     [["-p", page.port, "-u", "Ada"], {
       exit: 1,
@@ -197,7 +200,11 @@ Deno.test("main() --json prints one object, whatever happens", async () => {
       port: Number(page.port),
       status: 200,
       message: "<p>hi",
-      error: { code: "not-a-key", message: 'The server did not answer with a key: "<p>hi"' },
+      error: {
+        code: "not-a-key",
+        message: 'The server did not answer with a key: "<p>hi"',
+        help: null,
+      },
     }],
     [["-p", free], {
       exit: 1,
@@ -205,6 +212,7 @@ Deno.test("main() --json prints one object, whatever happens", async () => {
       error: {
         code: "connect-failed",
         message: `Cannot connect to 127.0.0.1:${free}: Connection refused (os error 111)`,
+        help: "start the server, or check --host and --port; --serve runs a practice server",
       },
     }],
   ];
@@ -233,13 +241,17 @@ Deno.test("main() --json prints one object, whatever happens", async () => {
     key: null,
     status: null,
     message: null,
-    error: { code: "usage", message: '--port must be a number from 1 to 65535, not "x"' },
+    error: {
+      code: "usage",
+      message: '--port must be a number from 1 to 65535, not "x"',
+      help: null,
+    },
     ms: null,
   });
   assertEquals({ ...usage, stdout: "" }, { exit: 2, stdout: "", stderr: "" });
 });
 
-Deno.test("main() --offline prints the request that would be sent, and sends nothing", async () => {
+Deno.test("main() --offline prints the request without sending it", async () => {
   const rest = "User-Agent: key_client\r\nAccept: */*\r\n";
   const close = "Connection: close\r\n\r\n";
   const keyRequest = `KEY /user/User1/ HTTP/1.1\r\nHost: 127.0.0.1:5000\r\n${rest}${close}`;
@@ -261,18 +273,18 @@ Deno.test("main() --offline prints the request that would be sent, and sends not
   }
 });
 
-Deno.test("main() --put - refuses a stdin that is empty or too long", async () => {
+Deno.test("main() --put - rejects an empty stdin and one that is too long", async () => {
   for (const stdin of ["", " \r\n\t"]) {
     const { exit, stderr } = await run(["--put", "-"], { stdin });
     assertEquals(exit, 2);
-    assertStringIncludes(stderr, "--put must be a key, but standard input has none");
+    assertStringIncludes(stderr, "--put must be a key, but standard input is empty");
   }
   const { exit, stderr } = await run(["--put", "-"], { stdin: "x".repeat(5000) });
   assertEquals(exit, 2);
   assertStringIncludes(stderr, "--put must be at most 4096 bytes, but standard input has more");
 });
 
-Deno.test("main() --put - reads up to 4096 bytes from stdin, and trims the white space of HTTP", async () => {
+Deno.test("main() --put - reads up to 4096 bytes from stdin, and trims HTTP white space", async () => {
   await using server = answering("HTTP/1.1 404 x\r\n\r\n");
   const key = `\u00a0${"x".repeat(4088)}\u00a0`; // 4092 bytes
   const { exit, stderr } = await run(["--put", "-", "-vp", server.port], {
@@ -293,7 +305,7 @@ Deno.test("main() says in one line that it cannot read stdin", async () => {
   assertEquals([stdout.text, stderr.text], ["", `key_client: ${line}\n`]);
   assertEquals(await main(["--put", "-", "--json"], { stdin, stdout, stderr }), 1);
   const { exit, error } = JSON.parse(stdout.text);
-  assertEquals({ exit, error }, { exit: 1, error: { code: "failed", message } });
+  assertEquals({ exit, error }, { exit: 1, error: { code: "failed", message, help: null } });
 });
 
 Deno.test("main() --put - says what to type if stdin is a terminal", async () => {
@@ -310,16 +322,16 @@ Deno.test("main() --put - says what to type if stdin is a terminal", async () =>
     const args = ["--put", "-", "-p", server.port];
     assertEquals(await main(args, { stdin, stdout: capture(), stderr }), isTerminal ? 4 : 2);
     assertEquals(
-      stderr.text.startsWith("key_client: type the key, Enter, and Ctrl-D"),
+      stderr.text.startsWith("key_client: type the key, press Enter, then Ctrl-D"),
       isTerminal,
     );
   }
 });
 
 Deno.test({
-  name: "main() says in one line where it may not connect",
+  name: "main() names the address if it may not connect",
   permissions: { net: ["127.0.0.1:1"] },
-  sanitizeResources: false, // before 2.9.4 Deno loses something of its own here
+  sanitizeResources: false, // Deno before 2.9.4 leaks a resource here
   async fn() {
     const { exit, stdout, stderr } = await run([]);
     assertEquals({ exit, stdout }, { exit: 1, stdout: "" });

@@ -10,6 +10,7 @@ import {
   type DrillOptions,
   type DrillResult,
   type DrillRound,
+  type Remark,
   startDrill,
 } from "../practice/drill.ts";
 import { driverOf } from "../practice/driver.ts";
@@ -64,9 +65,14 @@ export async function drill(
   const report = json ? new JsonReport(put, rounds) : new TextReport(put, rounds, io.stdout, flags);
   const log = new QueuedOutput(
     io.stderr,
-    (count) => `(${count} entries were not read in time)\n`,
+    (count) => `(${count} log entries dropped: output too slow)\n`,
   );
-  const eventLog = new EventLog((text) => log.print(text), painter(io.stderr), true);
+  const eventLog = new EventLog(
+    (text) => log.print(text),
+    painter(io.stderr),
+    true,
+    columnsOf(io.stderr),
+  );
   if (candidate !== undefined) {
     const command = typeof candidate === "string" ? driverOf(candidate)!.command : candidate[0];
     await Deno.permissions.request({ name: "run", command }); // a prompt would spoil the report
@@ -287,12 +293,14 @@ class TextReport implements Report {
 
 /** What this server puts up with in the requests, and others may not. */
 function warnings(results: DrillResult[]): string {
-  const remarks = results.flatMap(({ events }) =>
-    events.flatMap((event) => event.type === "remark" ? event.remark : [])
-  );
-  const messages = remarks.filter(({ severity }) => severity === "warning")
-    .map(({ message }) => message);
-  return [...new Set(messages)].map((message) => wrap("warning: ", message)).join("");
+  const remarks = new Map<string, Remark>();
+  for (const event of results.flatMap(({ events }) => events)) {
+    if (event.type !== "remark" || event.remark.severity !== "warning") continue;
+    if (!remarks.has(event.remark.code)) remarks.set(event.remark.code, event.remark);
+  }
+  return [...remarks.values()].map(({ code, fact, help, fix }) =>
+    `warning[${code}]: ${fact}\n${wrap("help: ", fix ?? help)}`
+  ).join("");
 }
 
 /** A JSON object for each result, as check50 has it, and one with the counts at the end. */

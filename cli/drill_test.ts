@@ -24,7 +24,7 @@ import { delay } from "../testing/bytes.ts";
 import { OutputError } from "./output.ts";
 
 const QUIET = { quiet: 100 };
-/** One of each kind. */
+/** One fault of each kind. */
 const FEW = ["chunked", "no-length", "status-400", "empty:KEY", "short-key", "truncate:PUT"];
 const FEW_ROUNDS = roundsOf("wire", FEW);
 const ROUNDS = roundsOf("wire");
@@ -38,7 +38,7 @@ async function playRounds(port: number, rounds: DrillRound[], isGood: boolean): 
   }
 }
 
-/** The line of a round whose client has passed. */
+/** The line of a round that has passed. */
 function lineOf({ name, function: fn, description }: DrillRound): string {
   const label = { do_key: `${name}:KEY`, do_put: `${name}:PUT` }[fn!] ?? name;
   return `✔ ${label.padEnd(14)} ${description}`;
@@ -53,7 +53,7 @@ Deno.test("main() --drill passes a good client with exit status 0", async () => 
   for (const line of stdout.split("\n")) assert(line.length <= 79, line);
 });
 
-Deno.test("main() --drill tells a flawed client what is wrong, with exit status 1", async () => {
+Deno.test("main() --drill says what is wrong with a flawed client, with exit status 1", async () => {
   const { port, finished } = await drilling([], { settings: { ...QUIET, rounds: FEW } });
   await playRounds(Number(port), FEW_ROUNDS, false);
   const { exit, stdout } = await finished;
@@ -96,9 +96,9 @@ Deno.test("main() --drill prints the verdicts so far when it is interrupted", as
   assertEquals(exit, 130);
   assertMatch(
     stdout,
-    RegExp(`^✘ sound          nothing is wrong
+    RegExp(`^✘ sound          a normal response
     error: your client sent no PUT: [^\n]*\n           [^\n]*
-    help: the fault is not the cause: [^\n]*\n          [^\n]*
+    help: run your client against \`key_client --serve\` first: [^\n]*\n          [^\n]*
 0 of 25 passed, 24 without a verdict
 to try one round again: --drill --fault sound
 $`),
@@ -114,12 +114,12 @@ Deno.test("main() --drill shows on a terminal which round it waits for, in colou
   const { port, stop } = await drilling([], { terminal: true, settings: QUIET });
   await doKey({ port: Number(port), timeout: 20 });
   const { stdout } = await stop();
-  const sound = `${"sound".padEnd(14)} nothing is wrong`;
+  const sound = `${"sound".padEnd(14)} a normal response`;
   const cross = Deno.noColor ? "✘" : "\x1b[31m✘\x1b[0m";
   const start = `\r\x1b[K… waiting for 1 of 25: ${sound}` +
     `\r\x1b[K… round 1 of 25: ${sound}\r\x1b[K${cross} ${sound}\n    error: `;
   assertEquals(stdout.slice(0, start.length), start);
-  assertEquals(stdout.includes("2 of 25"), false); // it has stopped
+  assertEquals(stdout.includes("2 of 25"), false); // the drill has stopped
 });
 
 Deno.test("main() --drill --verbose shows the wire", async () => {
@@ -132,7 +132,7 @@ Deno.test("main() --drill --verbose shows the wire", async () => {
   );
 });
 
-Deno.test("drill() ends if stdout fails", async () => {
+Deno.test("drill() stops if stdout fails", async () => {
   for (const cause of [CLOSED, FULL]) {
     const port = Promise.withResolvers<number>();
     const onText = (text: string) => port.resolve(Number(/:(\d+): run/.exec(text)![1]));
@@ -141,12 +141,12 @@ Deno.test("drill() ends if stdout fails", async () => {
     const running = runMode(["--drill", "--port", "0"], io, QUIET);
     const rejection = assertRejects(() => running, OutputError, "Cannot write to standard output");
     await doKey({ port: await port.promise, timeout: 20 });
-    assertEquals((await rejection).cause, cause); // with the first verdict
+    assertEquals((await rejection).cause, cause); // at the first verdict
     assertEquals(stderr.text.split("\n").length, 2);
   }
 });
 
-Deno.test("main() --drill --verbose ends when its log is written", async () => {
+Deno.test("main() --drill --verbose waits until its log is written", async () => {
   const abort = new AbortController();
   const port = Promise.withResolvers<number>();
   const connected = Promise.withResolvers<void>();
@@ -193,12 +193,12 @@ async function playLate(args: string[], terminal: boolean) {
   const { port, stop } = await drilling(args, streams);
   const key = await doKey({ port: Number(port) });
   await isOver.promise;
-  if (!terminal) await delay(500); // the verdict shows nowhere
+  if (!terminal) await delay(500); // without a terminal, no output shows the verdict
   await doPut(key!, { port: Number(port) });
   return await stop();
 }
 
-Deno.test("main() --drill corrects itself if a PUT comes late", async () => {
+Deno.test("main() --drill corrects a verdict if a PUT arrives late", async () => {
   const { stdout } = await playLate([], true);
   const lines = stdout.replaceAll("\x1b[31m", "").replaceAll("\x1b[32m", "")
     .replaceAll("\x1b[0m", "").replaceAll("\r\x1b[K", "\n").split("\n");
@@ -215,7 +215,7 @@ Deno.test("main() --drill corrects itself if a PUT comes late", async () => {
   ]);
 });
 
-Deno.test("main() --drill --json prints one object for a round whose PUT comes late", async () => {
+Deno.test("main() --drill --json prints one object for a round whose PUT arrives late", async () => {
   const { stdout } = await playLate(["--json", "-v"], false);
   const [first, counts] = stdout.trimEnd().split("\n").map((line) => JSON.parse(line));
   assertEquals([first.name, first.passed, first.cause], ["chunked", true, null]);
@@ -242,8 +242,8 @@ candidate("main() --drill FILE prints a table and a score for each function", as
   );
   assertEquals(
     stdout.replace(FOLDER, ""),
-    `✔ do_key sound       nothing is wrong
-✘ do_put sound       nothing is wrong
+    `✔ do_key sound       a normal response
+✘ do_put sound       a normal response
     error: flawed.ts has no function doPut; class Client has a method of this
            name
     help: write \`export function doPut(key_val)\`
@@ -287,7 +287,7 @@ candidate("main() --drill FILE says on a terminal how far it is", async () => {
   });
   assertStringIncludes(
     stdout,
-    "\r\x1b[K… round 1 of 2: do_key sound       nothing is wrong\r\x1b[K",
+    "\r\x1b[K… round 1 of 2: do_key sound       a normal response\r\x1b[K",
   );
   assertStringIncludes(stdout, "\r\x1b[K… round 2 of 2: do_key split");
 });
@@ -304,8 +304,8 @@ candidate(
       ...["do_key", "sound", true, null, null],
     ]);
     assertMatch(key.returned, /^"[\da-f]{96}\.\.\.$/);
-    assertEquals(key.description, "nothing is wrong: do_key() must return the key");
-    assertMatch(put.returned, /^"the key is wrong: /);
+    assertEquals(key.description, "a normal response: do_key() must return the key");
+    assertMatch(put.returned, /^"wrong key: not the one issued to /);
     assertEquals(counts, { passed: 2, failed: 0, missing: 0 });
     assertStringIncludes(stderr, "\n   | do_key() prints\n");
   },
@@ -318,7 +318,10 @@ candidate("main() --drill FILE has exit status 2 if there is nothing to judge", 
     assertEquals(exit, 2);
     const message = "Cannot import nowhere.ts: no such file";
     assertEquals(stderr.trimEnd().split("\n").at(-1), `key_client: ${message}`);
-    assertEquals(stdout, json.length ? `${JSON.stringify({ event: "error", message })}\n` : "");
+    assertEquals(
+      stdout,
+      json.length ? `${JSON.stringify({ event: "error", message, help: null })}\n` : "",
+    );
   }
 });
 
@@ -348,10 +351,10 @@ Deno.test("main() --drill prints each warning once, at the end", async () => {
   }
   const { stdout, exit } = await finished;
   assertEquals(exit, 0);
-  assertEquals(stdout.match(/^warning: no Host/gm)?.length, 1);
+  assertEquals(stdout.match(/^warning\[no-host\]: no Host/gm)?.length, 1);
 });
 
-Deno.test("main() --drill --fault names the port in its last line, and quotes what a shell changes", async () => {
+Deno.test("main() --drill --fault names the port in its last line, and quotes words for the shell", async () => {
   const port = freePort();
   const { promise: listening, resolve: listen } = Promise.withResolvers<void>();
   const running = run(["--drill", "--fault", "drip", "-p", port], {
@@ -372,7 +375,7 @@ candidate("main() --drill -- COMMAND lists what has failed by name and method", 
   assertEquals(exit, 1);
   assertMatch(
     stdout,
-    /^✘ sound {10}nothing is wrong\n {4}error: the program sent no KEY request\n {4}help: connect to 127/,
+    /^✘ sound {10}a normal response\n {4}error: the program sent no KEY request\n {4}help: connect to 127/,
   );
   assertStringIncludes(stdout, "\n✘ empty:PUT      the connection closes without a byte\n");
   assertMatch(stdout, /\n0 of 2 passed\nto try one round again: --drill --fault sound -- .*\n$/);

@@ -1,26 +1,30 @@
 /**
- * The events of the practice server, as a log for people and as JSON.
+ * Formats the events of the practice server: as a log, and as JSON.
  *
  * @module
  */
 
 import type { AnswerEvent, KeyServerEvent, Remark, RemarkEvent } from "../practice/server.ts";
 import { cut, decodeLatin1, requestLine, visible } from "../practice/text.ts";
-import { authority, jsonLine, type Paint } from "./output.ts";
+import { authority, jsonLine, type Paint, wrap } from "./output.ts";
 
 const MAX_SHOWN_BODY = 4096; // bytes
 const MAX_EXCERPT = 100; // characters
+const MAX_SAID = 10_000;
 const LF = 0x0a;
 
-/** A line for each request, followed by its remarks; if it is verbose, the wire too. */
+/** Prints a line for each request, then its remarks. If verbose, also prints all bytes. */
 export class EventLog {
   readonly #print: (text: string) => void;
   readonly #paint: Paint;
   readonly #isVerbose: boolean;
-  readonly #requests = new Map<number, Request>(); // by connection: not answered yet
-  #heading = ""; // of the last remark that belongs to no answer
+  readonly #columns: number;
+  readonly #said = new Set<string>(); // client and code of each warning and note so far
+  readonly #requests = new Map<number, Request>(); // by connection: without a response yet
+  #heading = ""; // the last line above remarks without a response
 
-  constructor(print: (text: string) => void, paint: Paint, isVerbose: boolean) {
+  constructor(print: (text: string) => void, paint: Paint, isVerbose: boolean, columns = 80) {
+    this.#columns = columns;
     this.#print = print;
     this.#paint = paint;
     this.#isVerbose = isVerbose;
@@ -48,7 +52,7 @@ export class EventLog {
     }
   }
 
-  /** Keeps the remark for the answer. If no request is waiting for one, formats it now. */
+  /** If a request is waiting for its response, keeps the remark until then. If not, formats it. */
   #formatRemark(event: RemarkEvent): string {
     const { connection, remark, bytes } = event;
     const request = this.#requests.get(connection);
@@ -57,7 +61,7 @@ export class EventLog {
       return "";
     }
     const line = requestLine(bytes);
-    const lines = this.#remarkLines(remark, bytes);
+    const lines = this.#remarkLines(event);
     if (this.#heading === `${connection} ${line}`) return lines;
     this.#heading = `${connection} ${line}`;
     const isUnfinished = remark.severity === "error"; // the error comes before the warnings
@@ -74,7 +78,7 @@ export class EventLog {
     const { connection, status, request, bytes, error } = event;
     const { reads, remarks } = this.#requests.get(connection) ?? { reads: 0, remarks: [] };
     this.#requests.delete(connection);
-    const outcome = status === 0 ? "no answer" : `${status}`;
+    const outcome = status === 0 ? "no response" : `${status}`;
     const fault = event.fault ? ` (${event.fault})` : "";
     const color = status < 400 && status > 0 ? 32 : 31;
     let text = `${start(event)}${requestLine(request)}  ${this.#paint(color, outcome)}${fault}\n`;
@@ -83,34 +87,51 @@ export class EventLog {
       text += `${wireLines(">", request)}   (${request.length} bytes, ${pieces})\n`;
     }
     if (error && remarks.every(({ severity }) => severity !== "error")) {
-      // The log has it in full already, from when the request was unfinished.
-      text += `  ${this.#paint(31, "error")}: ${error.message}\n`;
+      // The log already has the whole remark, from when the request was unfinished.
+      text += `  ${this.#paint(31, `error[${error.code}]`)}: ${error.fact}\n`;
     }
-    for (const remark of remarks) text += this.#remarkLines(remark, request);
+    const { peer } = event;
+    for (const remark of remarks) text += this.#remarkLines({ peer, remark, bytes: request });
     return this.#isVerbose ? `${text}${wireLines("<", bytes)}` : text;
   }
 
-  #remarkLines({ severity, message, start, end }: Remark, bytes: Uint8Array): string {
+  /** Formats a remark. Repeats only the fact of a warning or note that the client already got. */
+  #remarkLines({ peer, remark, bytes }: RemarkOfPeer): string {
+    const { severity, code, fact, help, fix, start, end } = remark;
     const color = { error: 31, warning: 33, note: 36 }[severity];
+    const headline = `  ${this.#paint(color, `${severity}[${code}]`)}: ${fact}\n`;
+    if (severity !== "error" && !this.#isNew(`${peer.hostname} ${code}`)) return headline;
     const lines = severity === "note" ? [] : excerpt(bytes, start, end, this.#isVerbose);
     const caret = lines.pop();
-    return `  ${this.#paint(color, severity)}: ${message}\n` +
-      lines.map((line) => `    ${line}\n`).join("") +
-      (caret === undefined ? "" : `    ${this.#paint(color, caret)}\n`);
+    const helps = [fix ?? [], help].flat();
+    return headline + lines.map((line) => `    ${line}\n`).join("") +
+      (caret === undefined ? "" : `    ${this.#paint(color, caret)}\n`) +
+      helps.map((text, at) => wrap(at === 0 ? "  help: " : " ".repeat(8), text, this.#columns))
+        .join("");
+  }
+
+  /** Returns whether the name is new, and remembers it. */
+  #isNew(name: string): boolean {
+    if (this.#said.has(name)) return false;
+    if (this.#said.size >= MAX_SAID) this.#said.clear();
+    this.#said.add(name);
+    return true;
   }
 }
+
+type RemarkOfPeer = Pick<RemarkEvent, "peer" | "remark" | "bytes">;
 
 interface Request {
   reads: number;
   remarks: Remark[];
 }
 
-/** Returns how each line of an event starts: the time and the client. */
+/** Returns the start of an event's line: the time and the client. */
 function start({ time, peer }: KeyServerEvent): string {
   return `${new Date(time).toTimeString().slice(0, 8)} ${authority(peer.hostname, peer.port)}  `;
 }
 
-/** Returns the line of the request that a remark is about, and carets under the part it means. */
+/** Returns the line of the request that a remark is about, and carets under the marked part. */
 function excerpt(request: Uint8Array, start: number, end: number, isVerbose: boolean): string[] {
   const lineStart = start === 0 ? 0 : request.lastIndexOf(LF, start - 1) + 1;
   const lineEnd = request.indexOf(LF, start) + 1 || request.length;
@@ -119,14 +140,14 @@ function excerpt(request: Uint8Array, start: number, end: number, isVerbose: boo
   if (start === 0 && end === 0 || start === end && isEmpty) return [];
   const before = line.slice(0, start - lineStart).join("");
   const marked = line.slice(start - lineStart, end - lineStart).join("");
-  const from = Math.max(0, before.length - 60); // a long line is cut on both sides
+  const from = Math.max(0, before.length - 60); // shorten a long line at both ends
   const shown = (from > 0 ? "..." : "") + line.join("").slice(from);
   const indent = before.length - from + (from > 0 ? 3 : 0);
   const width = Math.min(Math.max(1, marked.length), MAX_EXCERPT - indent);
   return [cut(shown, MAX_EXCERPT), " ".repeat(indent) + "^".repeat(width)];
 }
 
-/** Formats the bytes on the wire, each line with its line ending. */
+/** Formats the bytes of a message, each line with its line ending. */
 function wireLines(arrow: string, bytes: Uint8Array): string {
   const more = bytes.length - MAX_SHOWN_BODY;
   const shown = bytes.subarray(0, MAX_SHOWN_BODY);
@@ -139,7 +160,7 @@ function wireLines(arrow: string, bytes: Uint8Array): string {
   return more > 0 ? `${text}   (${more} more bytes)\n` : text;
 }
 
-/** Formats an event as a line of JSON. Bytes become characters, as in ISO 8859-1. */
+/** Formats an event as a line of JSON. Decodes bytes as ISO 8859-1. */
 export function eventLine(event: KeyServerEvent): string {
   const { type, connection, peer, time } = event;
   const common = {

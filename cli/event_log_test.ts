@@ -20,35 +20,50 @@ Deno.test("main() --serve logs each request with its remarks, and prints the use
 TIME PEER  KEY /user/Ada/ HTTP/1.1  200
 TIME PEER  PUT /key/Ada/${short}/ HTTP/1.1  200
 TIME PEER  KEY /user/Ada L/ HTTP/1.1  400
-  error: there is a space in the path: write it as \`%20\` (in Python: \`urllib.parse.quote(user_id, safe='')\`)
+  error[space-in-path]: the path contains a space
     KEY /user/Ada L/ HTTP/1.1\\r\\n
                  ^
-  warning: no Host field: HTTP/1.1 requires one (RFC 9112 section 3.2), many servers refuse the request; add one with the server's address, as in \`Host: HOST\\r\\n\`
+  help: KEY /user/Ada%20L/ HTTP/1.1
+        in Python: \`urllib.parse.quote(user_id, safe="")\`
+  warning[no-host]: no Host header; HTTP/1.1 requires one
+  help: add this line: Host: HOST
 TIME PEER  PUT /key/Ada/${short}x/ HTTP/1.1  400
-  error: \`x\` is no hex digit: a key is 128 of 0-9 and a-f, sent just as it came
+  error[key-not-hex]: \`x\` in the key is not a hex digit
     PUT /key/Ada/${short}x/ HTTP/1.1\\r\\n
                               ^
+  help: send the 128 hex digits as you received them
+  note[other-host]: the Host header does not name the port of this server
+  help: Host: HOST
+        write the address that your client connects to
 TIME PEER  PUT /key/Ada/${"\\xe9".repeat(21)}...  400
-  error: \`%zz\` is no percent-encoding: behind a \`%\` stand two hex digits; a percent sign itself is \`%25\`
+  error[bad-percent]: \`%zz\` is not percent-encoding
     ...${"\\xe9".repeat(15)}%zz/ HTTP/1.1\\r\\n
        ${" ".repeat(60)}^^^
+  help: put two hex digits after \`%\`; a percent sign itself is \`%25\`
+  note[other-host]: the Host header does not name the port of this server
 TIME PEER  GET /user/Ada/ HTTP/1.1  405
-  error: this path takes \`KEY\`, and \`GET\` is what a browser or a library sends unless it is told otherwise: write \`KEY\` in its place (curl: \`-X KEY\`; requests: \`requests.request("KEY", url)\`)
+  error[method-get]: method \`GET\` on a path that needs \`KEY\`
     GET /user/Ada/ HTTP/1.1\\r\\n
     ^^^
+  help: KEY /user/Ada/ HTTP/1.1
+        use \`KEY\`: with curl \`-X KEY\`, with requests
+        \`requests.request("KEY", url)\`
+  note[other-host]: the Host header does not name the port of this server
 TIME PEER  KEY /user/B%0Aob/ HTTP/1.1  200
-  warning: this line ends in LF (\`\\n\`) alone: write \`\\r\\n\` (with \`nc\`: \`nc -C\`), many servers refuse the request
+  warning[lf-alone]: line ending LF (\`\\n\`) without CR (\`\\r\`)
     KEY /user/B%0Aob/ HTTP/1.1\\n
                               ^^
+  help: end each line with \`\\r\\n\` (\`nc -C\`); many servers refuse the request
+  note[other-host]: the Host header does not name the port of this server
 
 user   address    asked  verified  errors  last remark
-Ada    127.0.0.1      1         1       4  this path takes \`KEY\`, and \`GET\` is what a browser or a l...
-B\\nob  127.0.0.1      1         0       0  this line ends in LF (\`\\n\`) alone
+Ada    127.0.0.1      1         1       4  method \`GET\` on a path that needs \`KEY\`
+B\\nob  127.0.0.1      1         0       0  line ending LF (\`\\n\`) without CR (\`\\r\`)
 `,
   );
 });
 
-Deno.test("main() --serve shows each byte of a request line, and cuts long ones", async () => {
+Deno.test("main() --serve shows each byte of a request line, and shortens long lines", async () => {
   await using server = await serving([]);
   await send(server.port, "\r\nKEY\t/user/Ada/ HTTP/1.1\r\n\r\n");
   await send(server.port, `KEY /user/${"0".repeat(31)}/ HTTP/1.0\r\n\r\n`);
@@ -69,7 +84,7 @@ Deno.test("main() --serve shows each byte of a request line, and cuts long ones"
   ]);
   assertEquals(lines[lines.indexOf("    KEY\\t/user/Ada/ HTTP/1.1\\r\\n") + 1], "       ^^");
   assertEquals(lines[lines.indexOf(`    ${"x".repeat(97)}...`) + 1], `    ${"^".repeat(100)}`);
-  assertMatch(stderr, / 3 {2}`127\.0\.0\.1:5000` does not belong here\n/);
+  assertMatch(stderr, / 3 {2}the address `127\.0\.0\.1:5000` before the path\n/);
 });
 
 Deno.test("main() --serve is colored on a terminal", async () => {
@@ -79,11 +94,11 @@ Deno.test("main() --serve is colored on a terminal", async () => {
   const { stderr } = await server.stop();
   const paint = (code: number, text: string) => Deno.noColor ? text : `\x1b[${code}m${text}\x1b[0m`;
   assertStringIncludes(stderr, `KEY /user/A a/ HTTP/1.1  ${paint(31, "400")}\n`);
-  assertStringIncludes(stderr, `\n  ${paint(31, "error")}: there is a space`);
+  assertStringIncludes(stderr, `\n  ${paint(31, "error[space-in-path]")}: the path`);
   assertStringIncludes(stderr, `\n    ${paint(31, "           ^")}\n`);
-  assertStringIncludes(stderr, `\n  ${paint(33, "warning")}: no Host`);
+  assertStringIncludes(stderr, `\n  ${paint(33, "warning[no-host]")}: no Host`);
   assertStringIncludes(stderr, `KEY /user/Ada/ HTTP/1.0  ${paint(32, "200")}\n`);
-  assertStringIncludes(stderr, `\n  ${paint(36, "note")}: 1 byte of body`);
+  assertStringIncludes(stderr, `\n  ${paint(36, "note[body-ignored]")}: body of 1 byte`);
 });
 
 Deno.test("main() --serve --verbose shows the wire, the number of reads, and who closed", async () => {
@@ -120,6 +135,9 @@ TIME PEER  KEY /user/Ada/ HTTP/1.1  200
    > Host: a\\r\\n
    > \\r\\n
    (55 bytes, in 3 reads)
+  note[other-host]: the Host header does not name the port of this server
+  help: Host: HOST
+        write the address that your client connects to
    < HTTP/1.1 200 OK\\r\\n
    < Content-Type: text/plain; charset=utf-8\\r\\n
    < Content-Length: 128\\r\\n
@@ -132,28 +150,33 @@ TIME PEER  connected
 TIME PEER  KEY /user  400
    > KEY /user
    (9 bytes, in one read)
-  error: 9 bytes, and the last line has no end: each line ends in \`\\r\\n\`, and an empty line ends the head, so its last bytes are \`\\r\\n\\r\\n\`
+  error[no-line-end]: no line ending after the last line (9 bytes received)
     KEY /user
              ^
+  help: add \`"\\r\\n\\r\\n"\` to the end of the request
    < HTTP/1.1 400 Bad Request\\r\\n
    < Content-Type: text/plain; charset=utf-8\\r\\n
-   < Content-Length: 130\\r\\n
+   < Content-Length: 102\\r\\n
    < DATE\\r\\n
    < Connection: close\\r\\n
    < \\r\\n
-   < 9 bytes, and the last line has no end: each line ends in \`\\\\r\\\\n\`, and an empty line ends the head, so its last bytes are \`\\\\r\\\\n\\\\r\\\\n\`
+   < no line ending after the last line (9 bytes received)\\n
+   < help: add \`"\\\\r\\\\n\\\\r\\\\n"\` to the end of the request
 TIME PEER  closed by the client
 TIME PEER  connected
 TIME PEER  (nothing)  400
    (0 bytes, in 0 reads)
-  error: nothing came: the client connected and sent no byte (\`sendall()\` comes before \`recv()\`; after \`makefile()\` and \`write()\` also \`flush()\`)
+  error[nothing-sent]: no bytes received
+  help: call \`sendall()\` before \`recv()\`; after \`makefile()\` and \`write()\`,
+        call \`flush()\`
    < HTTP/1.1 400 Bad Request\\r\\n
    < Content-Type: text/plain; charset=utf-8\\r\\n
-   < Content-Length: 136\\r\\n
+   < Content-Length: 106\\r\\n
    < DATE\\r\\n
    < Connection: close\\r\\n
    < \\r\\n
-   < nothing came: the client connected and sent no byte (\`sendall()\` comes before \`recv()\`; after \`makefile()\` and \`write()\` also \`flush()\`)
+   < no bytes received\\n
+   < help: call \`sendall()\` before \`recv()\`; after \`makefile()\` and \`write()\`, call \`flush()\`
 TIME PEER  closed by the client
 TIME PEER  connected
 TIME PEER  KEY /user/Ada/ HTTP/1.1
@@ -169,7 +192,9 @@ TIME PEER  KEY /user/Ada/ HTTP/1.1  200
    > ${"x".repeat(4096 - head.length)}
    (${head.length + 904} more bytes)
    (${head.length + 5000} bytes, in 2 reads)
-  note: 5000 bytes of body, which this server ignores: user id and key stand in the path
+  note[other-host]: the Host header does not name the port of this server
+  note[body-ignored]: body of 5000 bytes, which this server ignores
+  help: put the user id and the key into the path
    < HTTP/1.1 200 OK\\r\\n
    < Content-Type: text/plain; charset=utf-8\\r\\n
    < Content-Length: 128\\r\\n
@@ -182,10 +207,10 @@ TIME PEER  closed by the server
   );
 });
 
-Deno.test("main() --serve says early what an unfinished request lacks, and why it closes", async () => {
+Deno.test("main() --serve says what an unfinished request lacks, and why it closes the connection", async () => {
   const seen = Promise.withResolvers<void>();
   const onStderr = (text: string) => {
-    if (text.includes("unfinished") && text.includes("idle for 0.2 s")) seen.resolve();
+    if (text.includes("unfinished") && text.includes("note[idle]")) seen.resolve();
   };
   await using server = await serving([], { onStderr, settings: { idleTimeout: 200 } });
   using unfinished = await Deno.connect({ port: Number(server.port) });
@@ -197,18 +222,25 @@ Deno.test("main() --serve says early what an unfinished request lacks, and why i
   assertStringIncludes(
     timeless(stderr),
     `TIME PEER  KEY /user/Ada/ HTTP/1.1  unfinished
-  error: 32 bytes, and no empty line yet: end the head with \`\\r\\n\\r\\n\`, one for the last line and one for the empty line
-  warning: this line ends in LF`,
+  error[no-empty-line]: no empty line after the headers (32 bytes received)
+  help: add \`"\\r\\n"\` to the end of the request: it must end with \`"\\r\\n\\r\\n"\`
+  warning[lf-alone]: line ending LF`,
   );
   assertStringIncludes(
     timeless(stderr),
-    "TIME PEER  KEY /user/Ada/ HTTP/1.1\n  note: idle for 0.2 s after the whole answer, so closed; if your client",
+    "TIME PEER  KEY /user/Ada/ HTTP/1.1\n" +
+      "  note[idle]: connection closed: no request for 0.2 s after the response\n" +
+      "  help: if your client was still waiting, stop after Content-Length (128\n" +
+      "        bytes), or send this header: Connection: close\n",
   );
   assertMatch(
     stderr,
-    /\nAda +127\.0\.0\.1 +1 +0 +0 {2}idle for 0.2 s after the whole answer, so closed\n/,
+    /\nAda +127\.0\.0\.1 +1 +0 +0 {2}connection closed: no request for 0.2 s after the response\n/,
   );
-  assertMatch(stderr, /\(unknown\)  +127\.0\.0\.1 +0 +0 +1 {2}32 bytes, and no empty line yet\n/);
+  assertMatch(
+    stderr,
+    /\(unknown\)  +127\.0\.0\.1 +0 +0 +1 {2}no empty line after the headers \(32 bytes received\)\n/,
+  );
 });
 
 Deno.test("main() --serve repeats what a request lacked only if it fails", async () => {
@@ -227,14 +259,17 @@ Deno.test("main() --serve repeats what a request lacked only if it fails", async
   await bad.closeWrite();
   await new Response(bad.readable).text();
   const { stderr } = await server.stop();
-  const words = "error: 34 bytes, and no empty line yet: end the head";
+  const words = "error[no-empty-line]: no empty line after the headers (34 bytes received)";
   assertStringIncludes(
     stderr,
     `unfinished\n   > KEY /user/Bob/ HTTP/1.1\\r\\n\n   > Host: a\\r\\n\n  ${words}`,
   );
   assertEquals(stderr.split(words).length, 4); // to Ada, to Bob, and to Bob again
   assertMatch(stderr, /\nAda +127\.0\.0\.1 +1 +0 +0\n/);
-  assertMatch(stderr, /\nBob +127\.0\.0\.1 +0 +0 +1 {2}34 bytes, and no empty line yet\n/);
+  assertMatch(
+    stderr,
+    /\nBob +127\.0\.0\.1 +0 +0 +1 {2}no empty line after the headers \(34 bytes received\)\n/,
+  );
 });
 
 Deno.test("main() --serve does not log stray bytes after a response as an unfinished request", async () => {
@@ -249,14 +284,14 @@ Deno.test("main() --serve does not log stray bytes after a response as an unfini
   }
   const { stderr } = await server.stop();
   assertEquals(stderr.includes("unfinished"), false);
-  assertMatch(stderr, /\n {2}warning: there is a line end too many/);
-  assertMatch(stderr, /\n {2}warning: 5 bytes too many behind the request/);
-  assertMatch(stderr, /\nAda +127\.0\.0\.1 +1 +0 +0 {2}there is a line end too many\n/);
-  assertMatch(stderr, /\nBob +127\.0\.0\.1 +1 +0 +0 {2}5 bytes too many behind the request\n/);
+  assertMatch(stderr, /\n {2}warning\[extra-line-end\]: line ending after the request/);
+  assertMatch(stderr, /\n {2}warning\[bytes-behind\]: 5 bytes after the end of the request/);
+  assertMatch(stderr, /\nAda +127\.0\.0\.1 +1 +0 +0 {2}line ending after the request\n/);
+  assertMatch(stderr, /\nBob +127\.0\.0\.1 +1 +0 +0 {2}5 bytes after the end of the request\n/);
   assertEquals(stderr.includes("(unknown)"), false);
 });
 
-Deno.test("main() --serve prints no character that could move a terminal", async () => {
+Deno.test("main() --serve prints no character that could move a terminal's cursor", async () => {
   await using server = await serving(["-v"], { terminal: true });
   const nasty = "\x1b[2J\x9b\u202e\x07".replace("\u202e", "\xe2\x80\xae");
   await send(server.port, `KEY /user/${nasty}/ HTTP/1.1\r\nHost: ${nasty}\r\n\r\n`);

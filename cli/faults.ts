@@ -35,7 +35,7 @@ export function checkRound(text: string, kind: CandidateKind): string {
   try {
     roundsOf(kind, [round]);
   } catch {
-    throw new UsageError(`--fault ${round} is not a round of this drill`);
+    throw new UsageError(`--fault ${round} is not a round of this drill`, LIST_HELP);
   }
   return round;
 }
@@ -47,16 +47,17 @@ function split(text: string, names: string[]): [name: string, target: FaultTarge
   if (!names.includes(name)) {
     const nearest = suggest(name, [...names, "list"]);
     const suggestion = nearest && nearest !== "list" ? nearest + right : nearest;
-    const cure = suggestion ? `did you mean ${suggestion}?` : "--fault list tells which there are";
-    throw new UsageError(`Unknown fault ${quote(text)}, ${cure}`);
+    const help = suggestion ? `did you mean ${suggestion}?` : LIST_HELP;
+    throw new UsageError(`unknown fault ${quote(text)}`, help);
   }
   if (end !== right) {
-    const hint = target ? `, did you mean ${name}${right}?` : "";
-    throw new UsageError(`--fault must end with :KEY or :PUT, not ${quote(end)}${hint}`);
+    const help = target ? `did you mean ${name}${right}?` : `write ${name}:KEY or ${name}:PUT`;
+    throw new UsageError(`--fault must end with :KEY or :PUT, not ${quote(end)}`, help);
   }
   return [name, target];
 }
 
+const LIST_HELP = "run key_client --fault list to see all faults";
 const TARGETS: FaultTarget[] = ["KEY", "PUT"];
 
 /** Formats `--fault list`. */

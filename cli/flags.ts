@@ -16,49 +16,72 @@ interface Flag {
   contradicts?: string[];
   /** Flags of which it requires one. */
   needs?: string[];
-  help?: string;
+  /** The part of `--help` that it belongs to. */
+  group: "Conversation" | "Practice server and drill" | "Connection" | "Output";
+  help: string;
 }
 
 /** All flags. A new flag is a new row. */
 export const FLAGS: Record<string, Flag> = {
-  key: { contradicts: ["put"], help: "stages 1 and 2 only: prints the key" },
-  put: { value: "KEY", help: 'stages 3 and 4 only; "-" reads KEY from stdin' },
-  host: { letter: "H", value: "HOST", default: "127.0.0.1" },
-  port: { letter: "p", value: "PORT", default: "5000" },
-  user: { letter: "u", value: "USER_ID", default: "User1" },
-  timeout: {
-    letter: "t",
-    value: "SECONDS",
-    default: "10",
-    help: "for each request, connecting included",
+  key: { contradicts: ["put"], group: "Conversation", help: "ask for a key only, and print it" },
+  put: {
+    value: "KEY",
+    group: "Conversation",
+    help: 'send KEY back only, and print the response; "-" reads KEY from stdin',
   },
-  verbose: { letter: "v", help: "shows the conversation on stderr" },
-  json: { help: "prints JSON: an object, or with --serve events" },
-  offline: { contradicts: ["json", "verbose"], help: "prints the request, and sends nothing" },
   demo: {
     contradicts: ["key", "put", "host", "port", "offline"],
-    help: "converses with a practice server of its own",
+    group: "Conversation",
+    help: "run against a built-in practice server",
+  },
+  offline: {
+    contradicts: ["json", "verbose"],
+    group: "Conversation",
+    help: "print the request and send nothing",
   },
   serve: {
     contradicts: ["key", "put", "user", "timeout", "offline", "demo", "drill"],
-    help: "is the practice server, until Ctrl-C",
+    group: "Practice server and drill",
+    help: "run a practice server until Ctrl-C; it explains mistakes",
+  },
+  drill: {
+    contradicts: ["key", "put", "user", "timeout", "offline", "demo"],
+    group: "Practice server and drill",
+    help: "judge FILE, COMMAND, or a client that you run yourself",
   },
   fault: {
     value: "NAME",
     needs: ["serve", "drill"],
-    help: 'of --serve and --drill; "list" explains',
+    group: "Practice server and drill",
+    help: 'with --serve: add this fault; with --drill: run only this round; "list" shows all',
   },
-  drill: {
-    contradicts: ["key", "put", "user", "timeout", "offline", "demo"],
-    help: "judges client.py, -- COMMAND, or who connects",
+  host: { letter: "H", value: "HOST", default: "127.0.0.1", group: "Connection", help: "" },
+  port: { letter: "p", value: "PORT", default: "5000", group: "Connection", help: "" },
+  user: { letter: "u", value: "USER_ID", default: "User1", group: "Connection", help: "" },
+  timeout: {
+    letter: "t",
+    value: "SECONDS",
+    default: "10",
+    group: "Connection",
+    help: "for each request, including connecting",
   },
-  help: { letter: "h" },
-  version: { letter: "V" },
+  verbose: { letter: "v", group: "Output", help: "show all bytes sent and received, on stderr" },
+  json: { group: "Output", help: "print JSON" },
+  help: { letter: "h", group: "Output", help: "print this text" },
+  version: { letter: "V", group: "Output", help: "print the version" },
 };
 const NAMES = Object.keys(FLAGS);
 
-/** The command line cannot be carried out as it is. */
-export class UsageError extends Error {}
+/** The command line is wrong. */
+export class UsageError extends Error {
+  /** What to try. */
+  readonly help: string | undefined;
+
+  constructor(message: string, help?: string) {
+    super(message);
+    this.help = help;
+  }
+}
 
 /** The flags on a command line, also on a wrong one. */
 export interface GivenFlags {
@@ -113,7 +136,9 @@ export function readFlags(args: string[]): GivenFlags {
   const values = new Map<string, string>();
   for (const name of NAMES) {
     const all = parsed[name] as unknown[];
-    if (all.length > 1) mistake ??= new UsageError(`Option --${name} is given ${all.length} times`);
+    if (all.length > 1) {
+      mistake ??= new UsageError(`--${name} is given ${all.length} times`, "write it once");
+    }
     if (all.length > 0) values.set(name, String(all[0]));
   }
   return { values, files, command, mistake };
@@ -156,15 +181,18 @@ function parseCandidate({ files, command }: GivenFlags, isDrill: boolean) {
   if (!isDrill) return undefined;
   if (second !== undefined) {
     const program = files.map(quoteForShell).join(" ");
-    throw new UsageError(`--drill judges one file; for a program, write --drill -- ${program}`);
+    throw new UsageError("--drill judges one file", `for a program, write --drill -- ${program}`);
   }
-  if (command?.length === 0) throw new UsageError("--drill -- needs a command");
+  if (command?.length === 0) {
+    throw new UsageError("--drill -- needs a command", "write it after --");
+  }
   if (file === undefined) return command;
   if (command) throw new UsageError("--drill judges a file or a command, not both");
   if (/\.(?:py|m?js|ts)$/i.test(file)) return file;
   const program = quoteForShell(file);
   throw new UsageError(
-    `--drill judges .py, .ts, .js and .mjs files; for a program, write --drill -- ${program}`,
+    "--drill judges .py, .ts, .js and .mjs files",
+    `for a program, write --drill -- ${program}`,
   );
 }
 
@@ -210,14 +238,16 @@ function takeFlag(
   words: string[],
 ): void {
   if (FLAGS[name].value === undefined) {
-    if (attached !== undefined) throw new UsageError(`Option --${name} takes no value`);
+    if (attached !== undefined) throw new UsageError(`--${name} takes no value`);
     words.push(`--${name}`);
     return;
   }
   const value = attached ?? rest.shift(); // what follows `--put` is never a flag
   const isFlag = attached === undefined && /^-./s.test(value ?? "");
-  const hint = isFlag ? ` (if it starts with "-", write --${name}=VALUE)` : "";
-  if (!value || isFlag) throw new UsageError(`Option --${name} needs a value${hint}`);
+  const help = isFlag
+    ? `if the value starts with "-", write --${name}=VALUE`
+    : `write --${name} ${FLAGS[name].value}`;
+  if (!value || isFlag) throw new UsageError(`--${name} needs a value`, help);
   words.push(`--${name}=${value}`);
 }
 
@@ -225,15 +255,20 @@ function checkCombination(values: Map<string, string>, isList: boolean): void {
   const allowed = ["fault", "serve", "json"]; // beside `--fault list`
   for (const name of values.keys()) {
     const other = FLAGS[name].contradicts?.find((name) => values.has(name));
-    if (other) throw new UsageError(`--${name} cannot be combined with --${other}`);
+    if (other) {
+      throw new UsageError(`--${name} cannot be combined with --${other}`, "remove one of them");
+    }
     if (isList && !allowed.includes(name)) {
-      throw new UsageError(`--fault list cannot be combined with --${name}`);
+      throw new UsageError(`--fault list cannot be combined with --${name}`, `remove --${name}`);
     }
   }
   for (const name of values.keys()) {
     const { needs } = FLAGS[name];
     if (needs && !needs.some((name) => values.has(name)) && !isList) {
-      throw new UsageError(`Option --${name} needs --${needs.join(" or --")}`);
+      throw new UsageError(
+        `--${name} needs --${needs.join(" or --")}`,
+        `add --${needs.join(" or --")}`,
+      );
     }
   }
 }
@@ -250,7 +285,7 @@ function parseHost(text: string): string {
   if (!isPort || scheme === undefined && port === undefined && path === undefined) return bare;
   const flags = `--host ${host.replace(/^\[|\]$/g, "")}${port ? ` --port ${port}` : ""}`;
   const expected = "a host name or an IP address";
-  throw new UsageError(`--host must be ${expected}, not ${quote(text)}: write ${flags}`);
+  throw new UsageError(`--host must be ${expected}, not ${quote(text)}`, `write ${flags}`);
 }
 
 function parsePort(text: string, least: number): number {
@@ -268,19 +303,23 @@ function parseTimeout(text: string): number {
   throw new UsageError(`--timeout must be ${expected}, not ${quote(text)}`);
 }
 
+const HELP_HELP = "run key_client --help to see all options";
+
 function unexpected(word: string): UsageError {
-  const hint = Object.hasOwn(FLAGS, word)
-    ? `, did you mean --${word}?`
+  const help = Object.hasOwn(FLAGS, word)
+    ? `write --${word}`
     : /\.(?:py|m?js|ts)$/i.test(word)
-    ? `, did you mean --drill ${quoteForShell(word)}?`
-    : "";
-  return new UsageError(`Unexpected argument ${quote(word)}${hint}`);
+    ? `write --drill ${quoteForShell(word)}`
+    : HELP_HELP;
+  return new UsageError(`unexpected argument ${quote(word)}`, help);
 }
 
 function unknownName(option: string): UsageError {
   const nearest = suggest(option.replace(/^-*/, ""), NAMES);
-  const hint = nearest ? `, did you mean --${nearest}?` : "";
-  return new UsageError(`Unknown option ${quote(option)}${hint}`);
+  return new UsageError(
+    `unknown option ${quote(option)}`,
+    nearest ? `did you mean --${nearest}?` : HELP_HELP,
+  );
 }
 
 function unknownLetter(letter: string, word: string): UsageError {
@@ -289,8 +328,8 @@ function unknownLetter(letter: string, word: string): UsageError {
     NAMES.find((name) => name[0] === lower);
   const option = `-${letter}`;
   const place = word === option ? "" : ` in ${quote(word)}`;
-  const hint = nearest ? `, did you mean --${nearest}?` : "";
-  return new UsageError(`Unknown option ${quote(option)}${place}${hint}`);
+  const help = nearest ? `did you mean --${nearest}?` : HELP_HELP;
+  return new UsageError(`unknown option ${quote(option)}${place}`, help);
 }
 
 /** Quotes a word of the command line, cut short. */

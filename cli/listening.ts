@@ -1,5 +1,5 @@
 /**
- * What the practice server and the drill share: both listen until they are interrupted.
+ * Shared by the practice server and the drill: both listen until they are interrupted.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import { authority, complain, type MainIo, printError } from "./output.ts";
 
 const DOUBLE_TIME = 200; // milliseconds
 
-/** Starts something that listens. If it cannot, says why and returns `undefined`. */
+/** Starts a server. If it cannot listen, prints why and returns `undefined`. */
 export function listen<T>(
   start: () => T,
   { host, port, json }: Pick<Flags, "host" | "port" | "json">,
@@ -19,24 +19,22 @@ export function listen<T>(
     return start();
   } catch (error) {
     if (error instanceof Deno.errors.NotCapable) throw error;
-    const reason = error instanceof Deno.errors.AddrInUse
-      ? "the port is in use; stop the program that uses it, or choose another one with --port"
+    const [reason, help] = error instanceof Deno.errors.AddrInUse
+      ? ["the port is in use", "stop the program that uses it, or choose another one with --port"]
       : error instanceof Deno.errors.AddrNotAvailable
-      ? "that is no address of this machine; --host 0.0.0.0 is all of them"
-      : error instanceof Error
-      ? error.message
-      : String(error);
+      ? ["this machine does not have this IP address", "use --host 0.0.0.0 for all its addresses"]
+      : [error instanceof Error ? error.message : String(error)];
     const message = `Cannot listen on ${authority(host, port)}: ${reason}`;
-    if (json) printError(io, message);
-    complain(io, message); // even with --json: a program may read its output only at the end
+    if (json) printError(io, message, help);
+    complain(io, message, help); // also with --json: a program may read stdout only at the end
   }
 }
 
 /**
- * Calls `interrupt` each time Ctrl-C, `kill` or the signal interrupts, and with `hangup` also when
- * the terminal is closed.
+ * Calls `interrupt` on each Ctrl-C, `kill` or abort of the signal. If `hangup` is true, also calls
+ * it when the terminal is closed.
  *
- * @returns What ends that.
+ * @returns A function that removes the listeners.
  */
 export function onInterrupt(
   { signal: abort }: MainIo,

@@ -4,7 +4,7 @@ import { main } from "../main.ts";
 import { capture, NOT_PERMITTED, run, serving } from "../testing/command.ts";
 
 Deno.test({
-  name: "main() says in one line where it may not listen",
+  name: "main() names the address if it may not listen",
   permissions: { net: ["127.0.0.1:1"] },
   async fn() {
     for (const mode of ["--demo", "--serve", "--drill"]) {
@@ -48,8 +48,8 @@ Deno.test("main() returns 130 if its signal interrupts the conversation", async 
   );
 });
 
-Deno.test("main() --serve and --drill end at once if they are interrupted before they start", async () => {
-  for (const [mode, last] of [["--serve", "nobody came"], ["--drill", "25 without a verdict"]]) {
+Deno.test("main() --serve and --drill stop at once if they are interrupted before they start", async () => {
+  for (const [mode, last] of [["--serve", "no requests"], ["--drill", "25 without a verdict"]]) {
     const streams = { signal: AbortSignal.abort() };
     const { exit, stdout, stderr } = await run([mode, "--port", "0"], streams);
     assertEquals(exit, 130);
@@ -59,7 +59,7 @@ Deno.test("main() --serve and --drill end at once if they are interrupted before
   }
 });
 
-Deno.test("main() --serve prints addresses as in a URL, and says which one means all", async () => {
+Deno.test("main() --serve prints its address as in a URL, and says if it listens on all", async () => {
   for (const [host, shown] of [["0.0.0.0", "0\\.0\\.0\\.0"], ["::", "\\[::\\]"]]) {
     const abort = new AbortController();
     const onStderr = (text: string) => {
@@ -67,7 +67,7 @@ Deno.test("main() --serve prints addresses as in a URL, and says which one means
     };
     const args = ["--serve", "--host", host, "--port", "0"];
     const { stderr } = await run(args, { signal: abort.signal, onStderr });
-    // Where there is no IPv6, it says so of the same address.
+    // Without IPv6, it cannot listen on `::`.
     const pattern =
       `^key_client: (listening on ${shown}:\\d+ \\(all|Cannot listen on ${shown}:\\d+:) `;
     assertMatch(stderr, RegExp(pattern));
@@ -79,17 +79,17 @@ Deno.test("main() --serve says why it cannot listen", async () => {
   assertEquals(await run(["--serve", "--port", server.port]), {
     exit: 2,
     stdout: "",
-    stderr: `key_client: Cannot listen on 127.0.0.1:${server.port}: the port is in use; ` +
-      "stop the program that uses it, or choose another one with --port\n",
+    stderr: `key_client: Cannot listen on 127.0.0.1:${server.port}: the port is in use\n` +
+      "help: stop the program that uses it, or choose another one with --port\n",
   });
   const { stdout } = await run(["--serve", "--json", "--port", server.port]);
   const { event, message } = JSON.parse(stdout);
   assertEquals(event, "error");
   assertMatch(message, /^Cannot listen on 127\.0\.0\.1:\d+: the port is in use/);
-  const other = await run(["--serve", "--host", "192.0.2.1"]); // of the documentation (RFC 5737)
+  const other = await run(["--serve", "--host", "192.0.2.1"]); // RFC 5737: not assigned
   assertMatch(
     other.stderr,
-    /^key_client: Cannot listen on 192\.0\.2\.1:5000: that is no address of this/,
+    /^key_client: Cannot listen on 192\.0\.2\.1:5000: this machine does not have/,
   );
   const { exit, stderr } = await run(["--serve", "--host", "no-such-host.invalid"]);
   assertEquals(exit, 2);
@@ -102,6 +102,6 @@ Deno.test("main() --drill says in one line that it cannot listen", async () => {
   assertEquals({ exit, stdout }, { exit: 2, stdout: "" });
   assertMatch(
     stderr,
-    /^key_client: Cannot listen on 127\.0\.0\.1:\d+: the port is in use[^\n]*\n$/,
+    /^key_client: Cannot listen on 127\.0\.0\.1:\d+: the port is in use\nhelp: stop [^\n]*\n$/,
   );
 });

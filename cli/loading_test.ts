@@ -5,13 +5,13 @@ import conversation from "./conversation.ts" with { type: "text" };
 import flags from "./flags.ts" with { type: "text" };
 import output from "./output.ts" with { type: "text" };
 
-/** The modules that a source text imports when it is loaded. */
+/** Returns the modules that a source text imports statically. */
 function imports(source: string): string[] {
   const code = source.replace(/^ \*.*$/gm, ""); // examples
   return [...code.matchAll(/^import (?!type)[^;]* from "(.*)"/gm)].map(([, name]) => name).sort();
 }
 
-Deno.test("main.ts loads for a conversation only what it needs", () => {
+Deno.test("main.ts loads only the modules that a conversation needs", () => {
   assertEquals(imports(main), ["./cli/flags.ts", "./cli/output.ts"]);
   assertEquals(imports(flags), ["../practice/text.ts", "jsr:@std/cli@1/parse-args"]);
   assertEquals(imports(output), ["../practice/text.ts"]);

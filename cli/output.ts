@@ -1,36 +1,36 @@
 /**
- * What the command line writes: streams, escapes, colours, JSON.
+ * Writes the output of the command line: streams, escapes, colours, JSON.
  *
  * @module
  */
 
 import { escapeControls, UNSAFE_REGEXP } from "../practice/text.ts";
 
-/** What `main` reads from and writes to, instead of the process's own streams. */
+/** The streams that `main` uses instead of the process's own streams. */
 export interface MainIo {
-  /** Where `--put -` reads the key. */
+  /** The input of `--put -`: the key. */
   stdin: { read(p: Uint8Array): Promise<number | null>; isTerminal?(): boolean };
-  /** Where results go. */
+  /** The results. */
   stdout: OutputStream;
-  /** Where everything else goes. */
+  /** All other output. */
   stderr: OutputStream;
-  /** Interrupts, as Ctrl-C does. */
+  /** Interrupts `main`, like Ctrl-C. */
   signal?: AbortSignal;
 }
 
-/** Where `main` writes. */
+/** A stream that `main` writes to. */
 export interface OutputStream {
-  /** Writes, and waits until it is done. */
+  /** Writes synchronously. */
   writeSync(p: Uint8Array): number;
-  /** Writes. `--serve` uses it if it exists, so that a slow reader does not stop the server. */
+  /** Writes asynchronously. `--serve` prefers it, so a slow reader does not block the server. */
   write?(p: Uint8Array): Promise<number>;
-  /** Whether a person may be looking. */
+  /** Whether the stream is a terminal. */
   isTerminal(): boolean;
-  /** How many characters fit into a line. By default as many as into one of the terminal, or 80. */
+  /** The width of a line in characters. By default the width of the terminal, or 80. */
   columns?(): number;
 }
 
-/** Standard output has failed. */
+/** The error if standard output fails. */
 export class OutputError extends Error {}
 
 const ENCODER = new TextEncoder();
@@ -44,7 +44,7 @@ export function print(stdout: OutputStream, content: string | Uint8Array): void 
   }
 }
 
-/** Returns the message about a stdout that fails. */
+/** Returns the message for a failure of stdout. */
 export function outputFailure(error: unknown): string {
   return `Cannot write to standard output: ${(error as Error).message}`;
 }
@@ -54,14 +54,15 @@ export function say({ stderr }: MainIo, text: string): void {
   try {
     write(stderr, text);
   } catch {
-    // It is full or closed, and there is no other place to say so.
+    // stderr is full or closed, and there is no other place to report it.
   }
 }
 
-/** Writes one line to stderr. */
-export function complain(io: MainIo, message: string): void {
-  const line = message.replaceAll("\r", "\\r").replaceAll("\n", "\\n");
-  say(io, `key_client: ${shown(io.stderr, line)}\n`);
+/** Writes the message to stderr, and the help on a second line. */
+export function complain(io: MainIo, message: string, help?: string): void {
+  const lines = [`key_client: ${message}`, help === undefined ? [] : `help: ${help}`].flat()
+    .map((line) => line.replaceAll("\r", "\\r").replaceAll("\n", "\\n"));
+  say(io, `${shown(io.stderr, lines.join("\n"))}\n`);
 }
 
 function write(stream: OutputStream, content: string | Uint8Array): void {
@@ -69,15 +70,15 @@ function write(stream: OutputStream, content: string | Uint8Array): void {
   for (let sent = 0; sent < bytes.length;) sent += stream.writeSync(bytes.subarray(sent));
 }
 
-/** Returns the text as it may be written: a terminal gets no character that could move it. */
+/** Returns the text. For a terminal, escapes characters that could move its cursor. */
 export function shown(stream: OutputStream, text: string): string {
   return stream.isTerminal() ? escapeControls(text, { keepLines: true }) : text;
 }
 
-/** Adds a colour or a style to text, by its number in ECMA-48, if that is wanted. */
+/** Adds a colour or a style to text, by its ECMA-48 number, if the stream shows colours. */
 export type Paint = (code: number, text: string) => string;
 
-/** Returns what colours the text for a stream. */
+/** Returns a function that colours text if the stream is a terminal. */
 export function painter(stream: OutputStream): Paint {
   const isColored = stream.isTerminal() && !Deno.noColor;
   return (code, text) => isColored ? `\x1b[${code}m${text}\x1b[0m` : text;
@@ -86,15 +87,16 @@ export function painter(stream: OutputStream): Paint {
 /** Returns the width of the terminal, or 80. */
 export function columnsOf(stream: OutputStream): number {
   if (stream.columns) return stream.columns();
-  return stream === Deno.stdout && stream.isTerminal() ? Deno.consoleSize().columns : 80;
+  const isOurs = stream === Deno.stdout || stream === Deno.stderr;
+  return isOurs && stream.isTerminal() ? Deno.consoleSize().columns : 80;
 }
 
-/** Wraps text by words: `start` comes before the first line, as many spaces before the others. */
+/** Wraps text between words. Puts `start` before the first line, and indents the others. */
 export function wrap(start: string, text: string, columns = 80): string {
   const lines: string[] = [];
   let line = start;
   const indent = " ".repeat(start.length);
-  for (const word of text.split(" ")) {
+  for (const word of text.match(/(?:[^ `]|`[^`]*(?:`|$))+/g) ?? [""]) { // code stays together
     if (line.length > indent.length && line.length + word.length >= columns) {
       lines.push(line.trimEnd());
       line = indent;
@@ -105,19 +107,19 @@ export function wrap(start: string, text: string, columns = 80): string {
   return `${lines.join("\n")}\n`;
 }
 
-/** Prints the JSON object of a conversation: the same names, whatever happened. */
+/** Prints the JSON object of a conversation, which always has the same names. */
 export function printJson(io: MainIo, values: Record<string, unknown>): void {
   const names = ["exit", "host", "port", "user", "key", "status", "message", "error", "ms"];
   const object = Object.fromEntries(names.map((name) => [name, values[name] ?? null]));
   print(io.stdout, jsonLine(object));
 }
 
-/** Prints the JSON object of an error instead of events, or of a drill. */
-export function printError(io: MainIo, message: string): void {
-  print(io.stdout, jsonLine({ event: "error", message }));
+/** Prints an error of `--serve` or `--drill` as a JSON object. */
+export function printError(io: MainIo, message: string, help?: string): void {
+  print(io.stdout, jsonLine({ event: "error", message, help: help ?? null }));
 }
 
-/** Returns a line of JSON. What could move a terminal is escaped, which means the same. */
+/** Returns a line of JSON. Escapes characters that could move a terminal's cursor. */
 export function jsonLine(value: unknown): string {
   const json = JSON.stringify(value).replace(
     UNSAFE_REGEXP,

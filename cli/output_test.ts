@@ -24,7 +24,7 @@ Deno.test("main() escapes control characters on a terminal only", async () => {
   }
 });
 
-Deno.test("main() escapes the same characters in a 404 as in a key that is none", async () => {
+Deno.test("main() escapes the same characters in a 404 as in a wrong key", async () => {
   for (const status of [404, 200]) {
     await using server = answering(`HTTP/1.1 ${status} x\r\n\r\nno\u200bkey`);
     const { stderr } = await run(["-p", server.port], { terminal: true });
@@ -32,7 +32,7 @@ Deno.test("main() escapes the same characters in a 404 as in a key that is none"
   }
 });
 
-Deno.test("main() --json contains no character that could move a terminal", async () => {
+Deno.test("main() --json prints no character that could move a terminal's cursor", async () => {
   const odd = "\x00\x1b[2J\x7f\x80\x9b\x9f\xad\u061c\u200b\u200e\u202e\u2066\u2028\u2029\ufeff" +
     "\u{1d173}\u{e0041}";
   await using server = answering(`HTTP/1.1 404 x\r\n\r\n${odd}\u{1f511}é`);
@@ -46,7 +46,7 @@ Deno.test("main() --json contains no character that could move a terminal", asyn
   }
 });
 
-Deno.test("jsonLine() leaves as they are what JSON.stringify() has escaped", () => {
+Deno.test("jsonLine() does not escape twice", () => {
   assertEquals(
     jsonLine({ "\x00\\u200b\u200b": "\n\ud800" }),
     '{"\\u0000\\\\u200b\\u200b":"\\n\\ud800"}\n',
@@ -94,13 +94,13 @@ Deno.test("main() keeps the result and the exit status if stderr fails", async (
   }
 });
 
-Deno.test("columnsOf() returns the width that a stream has, or 80", () => {
+Deno.test("columnsOf() returns the width of the stream, or 80", () => {
   assertEquals(columnsOf({ ...capture(), columns: () => 40 }), 40);
   assertEquals(columnsOf(capture()), 80);
   assertEquals(columnsOf(capture({ terminal: true })), 80);
 });
 
-Deno.test("wrap() breaks a text between words only", () => {
+Deno.test("wrap() breaks text only between words", () => {
   assertEquals(wrap("a: ", "one two three", 12), "a: one two\n   three\n");
   assertEquals(wrap("a: ", "x".repeat(20), 12), `a: ${"x".repeat(20)}\n`);
   assertEquals(wrap("a: ", `one ${"x".repeat(20)}`, 12), `a: one\n   ${"x".repeat(20)}\n`);

@@ -10,14 +10,14 @@ const ENCODER = new TextEncoder();
 const MAX_WAITING = 4_194_304; // characters
 const LAST_MOMENT = 200; // milliseconds
 
-/** Writes as fast as the reader reads. If too much is waiting, it drops text and counts it. */
+/** Writes as fast as the reader reads. If too much text is waiting, drops and counts new texts. */
 export class QueuedOutput {
   readonly #stream: OutputStream;
   readonly #formatLost: (count: number) => string;
   readonly #onFailure?: (error: unknown) => void;
   #waiting: string[] = [];
   #size = 0; // characters waiting
-  #lost = 0; // texts dropped since the last one that was kept
+  #lost = 0; // texts dropped since the last text in the queue
   #hasFailed = false;
   #writing?: Promise<void>;
 
@@ -36,7 +36,7 @@ export class QueuedOutput {
     else this.#add(text);
   }
 
-  /** Prints the last text, however much is waiting, and gives the reader a moment. */
+  /** Prints the last text, even if the queue is full. Gives the reader a short time to read it. */
   async end(text: string): Promise<void> {
     this.#add(text);
     const moment = Promise.withResolvers<void>();

@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import { capture } from "../testing/command.ts";
 import { QueuedOutput } from "./queued_output.ts";
 
-/** A stream whose reader takes nothing until it is released. */
+/** A stream whose reader reads nothing until `release` is called. */
 function held() {
   const release = Promise.withResolvers<void>();
   const taken = capture();
@@ -15,7 +15,7 @@ function held() {
 
 const formatLost = (count: number) => `(${count} lost)\n`;
 
-Deno.test("QueuedOutput writes everything in order, however short the writes", async () => {
+Deno.test("QueuedOutput writes everything in order, even with short writes", async () => {
   const { stream, taken, release } = held();
   const output = new QueuedOutput(stream, formatLost);
   const texts = Array.from({ length: 10 }, (_, n) => `${n}`.repeat(900));
@@ -25,7 +25,7 @@ Deno.test("QueuedOutput writes everything in order, however short the writes", a
   assertEquals(taken.text, `${texts.join("")}end`);
 });
 
-Deno.test("QueuedOutput drops texts beyond 4 MiB, and counts them in their place", async () => {
+Deno.test("QueuedOutput drops texts beyond 4 MiB, and prints their number in their place", async () => {
   const { stream, taken, release } = held();
   const output = new QueuedOutput(stream, formatLost);
   output.print("first\n");
@@ -35,7 +35,7 @@ Deno.test("QueuedOutput drops texts beyond 4 MiB, and counts them in their place
   assertEquals(taken.text.replace(/x+/, (xs) => `${xs.length}`), `first\n5242880(4 lost)\nend`);
 });
 
-Deno.test("QueuedOutput calls onFailure once, and prints no more", async () => {
+Deno.test("QueuedOutput calls onFailure once, and then prints nothing", async () => {
   const errors: unknown[] = [];
   const failure = new Error("full");
   const write = () => Promise.reject(failure);
@@ -48,7 +48,7 @@ Deno.test("QueuedOutput calls onFailure once, and prints no more", async () => {
   assertEquals(errors, [failure]);
 });
 
-Deno.test("QueuedOutput.end() gives up after a moment", async () => {
+Deno.test("QueuedOutput.end() stops waiting after a short time", async () => {
   const output = new QueuedOutput(held().stream, formatLost);
   const start = performance.now();
   await output.end("never read");

@@ -1,5 +1,5 @@
 /**
- * The practice server at a terminal.
+ * Runs the practice server for `--serve`.
  *
  * @module
  */
@@ -10,33 +10,38 @@ import { eventLine, EventLog } from "./event_log.ts";
 import { checkFault, type FaultFlag } from "./faults.ts";
 import type { Flags } from "./flags.ts";
 import { listen, onInterrupt } from "./listening.ts";
-import { authority, jsonLine, type MainIo, outputFailure, painter } from "./output.ts";
+import { authority, columnsOf, jsonLine, type MainIo, outputFailure, painter } from "./output.ts";
 import { QueuedOutput } from "./queued_output.ts";
 import { UserTable } from "./user_table.ts";
 
-/** How long the server waits, for tests. */
+/** The server's waiting times, which only tests change. */
 export type ServeTimes = Pick<KeyServerOptions, "delay" | "idleTimeout">;
 
-/** Runs the practice server until it is interrupted; returns the exit status. */
+/** Runs the practice server until it is interrupted. Returns the exit status. */
 export async function serve(flags: Flags, io: MainIo, times?: ServeTimes): Promise<number> {
   const { host, port, json, verbose } = flags;
   const setting = checkFault(flags.fault);
   let exit = 130;
   const log = new QueuedOutput(
     io.stderr,
-    (count) => `(${count} entries were not read in time)\n`,
+    (count) => `(${count} log entries dropped: output too slow)\n`,
   );
   const out = new QueuedOutput(
     io.stdout,
     (count) => jsonLine({ event: "lost", count }),
     (error) => {
-      if (error instanceof Deno.errors.BrokenPipe) return; // the reader wants no more
+      if (error instanceof Deno.errors.BrokenPipe) return; // the reader has closed it
       log.print(`key_client: ${outputFailure(error)}\n`);
       exit = 1;
     },
   );
   const hasLog = verbose || !json;
-  const eventLog = new EventLog((text) => log.print(text), painter(io.stderr), verbose);
+  const eventLog = new EventLog(
+    (text) => log.print(text),
+    painter(io.stderr),
+    verbose,
+    columnsOf(io.stderr),
+  );
   const table = new UserTable();
   const onEvent = (event: KeyServerEvent) => {
     table.add(event);
@@ -56,17 +61,17 @@ export async function serve(flags: Flags, io: MainIo, times?: ServeTimes): Promi
   await Promise.race([server.shutdown(), again]);
   if (json) await out.end(jsonLine({ event: "users", users: table.rows() }));
   if (hasLog) await log.end(table.format());
-  release(); // until then, an interrupt must not end the process
+  release(); // last, so that an interrupt cannot end the process earlier
   return exit;
 }
 
 function greeting({ hostname, port }: Deno.NetAddr, { fault, faultOn }: FaultFlag): string {
   const isAll = ["0.0.0.0", "::"].includes(hostname);
-  const where = `${authority(hostname, port)}${isAll ? " (all addresses it has)" : ""}`;
+  const where = `${authority(hostname, port)}${isAll ? " (all IP addresses of this machine)" : ""}`;
   const line = `key_client: listening on ${where}, Ctrl-C ends it\n`;
   if (!fault) return line;
   const { isBroken, description, good } = FAULTS[fault];
   const place = faultOn ? ` on responses to ${faultOn}` : "";
-  const advice = faultOn === "PUT" && isBroken ? "" : `; a good client ${good}`; // with the key
+  const advice = faultOn === "PUT" && isBroken ? "" : `; a good client ${good}`; // it has a key by then
   return `${line}key_client: ${fault}${place}: ${description}${advice}\n`;
 }

@@ -18,14 +18,15 @@ Deno.test("main() --serve --json prints a line for each event, and the users", a
   const { exit, stdout, stderr } = await server.stop();
   assertEquals(exit, 130);
   assertEquals(timeless(stderr), "key_client: listening on HOST, Ctrl-C ends it\n");
-  assertEquals(stdout.includes("\x9b"), false); // it is an escape
+  assertEquals(stdout.includes("\x9b"), false); // it is escaped
   const lines = stdout.trimEnd().split("\n").map((line) => JSON.parse(line));
   const { peer, time } = lines[1];
   assertMatch(peer, /^127\.0\.0\.1:\d+$/);
   assertMatch(time, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
   const common = { connection: 1, peer };
-  const message = "the user id is not UTF-8 when percent-decoded: encode it as UTF-8 first, " +
-    "as \`urllib.parse.quote()\` does";
+  const fact = "the decoded user id is not UTF-8";
+  const help = 'encode it as UTF-8: `urllib.parse.quote(user_id, safe="")`';
+  const message = `${fact}\nhelp: ${help}`;
   assertEquals(
     lines.map(({ time: _, ...line }) => line),
     [
@@ -45,11 +46,13 @@ Deno.test("main() --serve --json prints a line for each event, and the users", a
         code: "user-not-utf-8",
         severity: "error",
         status: 400,
-        message,
+        fact,
+        help,
         start: 10,
         end: 11,
       },
       { event: "remark", ...common, ...lines[4], time: undefined },
+      { event: "remark", ...common, ...lines[5], time: undefined },
       {
         event: "answer",
         ...common,
@@ -58,7 +61,7 @@ Deno.test("main() --serve --json prints a line for each event, and the users", a
         status: 400,
         message,
         fault: null,
-        wire: lines[5].wire,
+        wire: lines[6].wire,
       },
       { event: "closed", ...common, by: "server" },
       {
@@ -69,15 +72,15 @@ Deno.test("main() --serve --json prints a line for each event, and the users", a
           asked: 0,
           verified: 0,
           errors: 1,
-          remark: message,
+          remark: fact,
         }],
       },
     ].map((line) => JSON.parse(JSON.stringify(line))),
   );
-  assertStringIncludes(lines[5].wire, `\r\n\r\n${message}`);
+  assertStringIncludes(lines[6].wire, `\r\n\r\n${message}`);
 });
 
-/** Runs --serve with these streams, and a client three times. */
+/** Runs --serve, which writes with `write`, and runs a client three times. */
 async function serveThree(args: string[], write: (text: string) => Promise<number> | number) {
   const abort = new AbortController();
   const port = Promise.withResolvers<string>();
@@ -98,17 +101,17 @@ async function serveThree(args: string[], write: (text: string) => Promise<numbe
   return await serving;
 }
 
-Deno.test("main() --serve goes on if stdout and stderr are closed", async () => {
+Deno.test("main() --serve continues if stdout and stderr are closed", async () => {
   for (const args of [[], ["-v"], ["--json"]]) {
     assertEquals(await serveThree(args, () => Promise.reject(CLOSED)), 130);
   }
 });
 
-Deno.test("main() --serve does not wait for a reader that is stuck", async () => {
+Deno.test("main() --serve does not wait for a reader that hangs", async () => {
   assertEquals(await serveThree([], () => new Promise(() => {})), 130);
 });
 
-Deno.test("main() --serve --json goes on if stdout is full, and says so once", async () => {
+Deno.test("main() --serve --json continues if stdout is full, and reports it once", async () => {
   const abort = new AbortController();
   const failed = Promise.withResolvers<string>();
   const onText = (text: string) => {
@@ -124,7 +127,7 @@ Deno.test("main() --serve --json goes on if stdout is full, and says so once", a
   assertEquals(stderr.text.split("Cannot write to standard output: No space left").length, 2);
 });
 
-Deno.test("main() --serve counts the entries that it drops, in their place", async () => {
+Deno.test("main() --serve prints how many entries it drops, in their place", async () => {
   for (const [flag, requests] of [["-v", 10_000], ["--json", 6_000]] as const) {
     const abort = new AbortController();
     const port = Promise.withResolvers<string>();
@@ -144,19 +147,19 @@ Deno.test("main() --serve counts the entries that it drops, in their place", asy
     const io = { stdout: slow, stderr: slow, signal: abort.signal };
     const serving = main(["--serve", "--port", "0", flag], io);
     const request = `KEY /user/Ada/ HTTP/1.1\r\nHost: a\r\nX: ${"x".repeat(50)}\r\n`;
-    await send(await port.promise, `${request}\r\n`.repeat(requests)); // 4 MiB may wait
+    await send(await port.promise, `${request}\r\n`.repeat(requests)); // the queue holds 4 MiB
     release.resolve();
     await delay(50);
     assertEquals((await run(["-p", await port.promise])).exit, 0);
     abort.abort();
     assertEquals(await serving, 130);
     if (flag === "-v") {
-      assertMatch(text, /\n\(\d+ entries were not read in time\)\n.* {2}connected\n/);
+      assertMatch(text, /\n\(\d+ log entries dropped: output too slow\)\n.* {2}connected\n/);
     } else {
       const lines = text.split("\n").filter((line) => line.startsWith("{"));
       const events = lines.map((line) => JSON.parse(line));
       const lost = events.findIndex(({ event }) => event === "lost");
-      assertEquals(events[lost + 1].event, "connected"); // of the client after the gap
+      assertEquals(events[lost + 1].event, "connected"); // by the client after the gap
       assert(events[lost].count > 100, `${events[lost].count}`);
       assertEquals(events.at(-1).event, "users");
     }
@@ -168,12 +171,14 @@ Deno.test("main() --serve --json --verbose prints the events and the log", async
   await send(server.port, "KEY /user/Ada/ HTTP/1.0\r\n\r\n");
   const { stdout, stderr } = await server.stop();
   const events = stdout.trimEnd().split("\n").map((line) => JSON.parse(line).event);
-  assertEquals(events, ["listening", "connected", "request", "answer", "closed", "users"]);
+  assertEquals(events, [
+    ...["listening", "connected", "request", "remark", "answer", "closed", "users"],
+  ]);
   assertStringIncludes(stderr, "   > KEY /user/Ada/ HTTP/1.0\\r\\n\n");
   assertMatch(stderr, /\nAda +127\.0\.0\.1 +1 +0 +0\n$/);
 });
 
-Deno.test("main() --serve --fault gives every response the fault, and logs it", async () => {
+Deno.test("main() --serve --fault adds the fault to every response, and logs it", async () => {
   await using server = await serving(["--fault", "short-key"]);
   const { exit, stdout } = await run(["-p", server.port, "--key", "-uAda"]);
   assertEquals({ exit, stdout }, { exit: 1, stdout: "" });
@@ -185,17 +190,22 @@ Deno.test("main() --serve --fault gives every response the fault, and logs it", 
 key_client: short-key: status 200 and a key of 127 digits; a good client counts the digits
 TIME PEER  KEY /user/Ada/ HTTP/1\\.1  200 \\(short-key\\)
 TIME PEER  KEY /user/Ada HTTP/1\\.1  404 \\(short-key\\)
-  error: the path does not end in a slash[^\n]*
+  error\\[no-final-slash\\]: the path does not end with a slash
     KEY [^\n]*
  *\\^
+  help: KEY /user/Ada/ HTTP/1\\.1
+        end the path with \`/\`
+  note\\[other-host\\]: the Host header does not name the port of this server
+  help: [^\n]*
+        [^\n]*
 
 user {2}address    asked  verified  errors  last remark
-Ada   127\\.0\\.0\\.1      1         0       1  the path does not end in a slash
+Ada   127\\.0\\.0\\.1      1         0       1  the path does not end with a slash
 $`),
   );
 });
 
-Deno.test("main() --serve --fault NAME:KEY and NAME:PUT put the fault on one response", async () => {
+Deno.test("main() --serve --fault NAME:KEY and NAME:PUT add the fault to one response", async () => {
   for (
     const [method, greeting, statuses] of [
       ["KEY", "chunked on responses to KEY: the body in chunks, without Content-Length; a good", [
@@ -217,7 +227,7 @@ Deno.test("main() --serve --fault NAME:KEY and NAME:PUT put the fault on one res
   }
 });
 
-Deno.test("main() --serve --fault NAME:PUT says nothing about a client without a key", async () => {
+Deno.test("main() --serve --fault NAME:PUT gives no advice for a client without a key", async () => {
   await using server = await serving(["--fault", "status-500:PUT"]);
   assertEquals((await run(["-p", server.port])).exit, 5);
   const { stderr } = await server.stop();
@@ -225,29 +235,28 @@ Deno.test("main() --serve --fault NAME:PUT says nothing about a client without a
   assertStringIncludes(stderr, `\nkey_client: status-500 on responses to PUT: ${description}\n`);
 });
 
-Deno.test("main() --serve --fault names a wrong fault or method, and the right one", async () => {
+Deno.test("main() --serve --fault names a wrong fault or method, and suggests the right one", async () => {
   const target = "--fault must end with :KEY or :PUT, not";
   for (
-    const [value, message] of [
-      ["reset:GET", `${target} ":GET"`],
-      ["reset:", `${target} ":"`],
-      ["reset:KEY:PUT", `${target} ":KEY:PUT"`],
-      ["reset:put", `${target} ":put", did you mean reset:PUT?`],
-      ["rset:PUT", 'Unknown fault "rset:PUT", did you mean reset:PUT?'],
-      ["rset:key", 'Unknown fault "rset:key", did you mean reset:KEY?'],
-      ["rset:GET", 'Unknown fault "rset:GET", did you mean reset?'],
-      ["rset", 'Unknown fault "rset", did you mean reset?'],
-      ["list:KEY", 'Unknown fault "list:KEY", did you mean list?'],
-      [":KEY", 'Unknown fault ":KEY", --fault list tells which there are'],
-      ["toString:KEY", 'Unknown fault "toString:KEY", --fault list tells which there are'],
+    const [value, message, help] of [
+      ["reset:GET", `${target} ":GET"`, "write reset:KEY or reset:PUT"],
+      ["reset:", `${target} ":"`, "write reset:KEY or reset:PUT"],
+      ["reset:KEY:PUT", `${target} ":KEY:PUT"`, "write reset:KEY or reset:PUT"],
+      ["reset:put", `${target} ":put"`, "did you mean reset:PUT?"],
+      ["rset:PUT", 'unknown fault "rset:PUT"', "did you mean reset:PUT?"],
+      ["rset:key", 'unknown fault "rset:key"', "did you mean reset:KEY?"],
+      ["rset:GET", 'unknown fault "rset:GET"', "did you mean reset?"],
+      ["rset", 'unknown fault "rset"', "did you mean reset?"],
+      ["list:KEY", 'unknown fault "list:KEY"', "did you mean list?"],
+      [":KEY", 'unknown fault ":KEY"', "run key_client --fault list to see all faults"],
     ]
   ) {
     const { exit, stderr } = await run(["--serve", "--port", "0", "--fault", value]);
-    assertEquals({ exit, stderr }, { exit: 2, stderr: `key_client: ${message}; see --help\n` });
+    assertEquals({ exit, stderr }, { exit: 2, stderr: `key_client: ${message}\nhelp: ${help}\n` });
   }
 });
 
-Deno.test("main() --fault list says how to put a fault on one response", async () => {
+Deno.test("main() --fault list says how to add a fault to one response", async () => {
   const { stdout } = await run(["--fault", "list"]);
   const last = "NAME:KEY and NAME:PUT put the fault on one response only, as in reset:PUT\n";
   assertEquals(stdout.split(/(?<=\n)/).at(-1), last);
@@ -257,17 +266,18 @@ Deno.test("main() --fault list says how to put a fault on one response", async (
 Deno.test("main() --serve --fault logs the response that the client got, if any", async () => {
   for (
     const [fault, outcome] of [
-      ["empty", "no answer (empty)"],
-      ["garbage", "no answer (garbage)"],
+      ["empty", "no response (empty)"],
+      ["garbage", "no response (garbage)"],
       ["status-500", "500 (status-500)"],
     ]
   ) {
     await using server = await serving(["--fault", fault, "-v"]);
-    await send(server.port, "KEY /user/Ada/ HTTP/1.1\r\nHost: a\r\n\r\n");
+    const host = `Host: 127.0.0.1:${server.port}`;
+    await send(server.port, `KEY /user/Ada/ HTTP/1.1\r\n${host}\r\n\r\n`);
     const { stderr } = await server.stop();
     assertStringIncludes(timeless(stderr), `TIME PEER  KEY /user/Ada/ HTTP/1.1  ${outcome}\n`);
     assertEquals(stderr.includes("   < "), fault !== "empty");
-    assertEquals(stderr.includes("error:"), false);
+    assertEquals(stderr.includes("error["), false);
     assertEquals(stderr.endsWith("\nAda   127.0.0.1      1         0       0\n"), true);
   }
   await using server = await serving(["--fault", "empty", "--json"]);

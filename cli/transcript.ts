@@ -1,5 +1,5 @@
 /**
- * The conversation as in the exercise's map of four stages, with the bytes on the wire below.
+ * Shows the conversation as the four stages of the exercise, with the bytes of each message.
  *
  * @module
  */
@@ -11,8 +11,8 @@ const DECODER = new TextDecoder("utf-8", { ignoreBOM: true }); // keeps a BOM
 const MAX_SHOWN_BODY = 4096; // bytes
 
 /**
- * Returns what shows each message: whole, with every line ending, or in brief, with the headers in
- * one line and the key cut short. The time before the first message counts from now.
+ * Returns a function that shows each message: either every byte, or in brief, with the headers on
+ * one line and a shortened key. The time of the first message is measured from this call.
  */
 export function transcriber(io: MainIo, isWhole: boolean): (message: WireMessage) => void {
   const { stderr } = io;
@@ -45,10 +45,10 @@ function wire(bytes: Uint8Array): string[] {
     .map((line) => line.replaceAll("\r", "\\r").replace("\n", "\\n"));
 }
 
-/** Formats a message as at most three lines: without most values, and with the key cut short. */
+/** Formats a message on at most three lines. Omits most header values, and shortens the key. */
 function brief(head: string, body: string): string[] {
   const [start, ...fields] = head.trimEnd().split("\r\n");
   const names = fields.map((field) => field.replace(/^(?!Host|Content-Length)(.*?:).*/, "$1 ..."));
-  return [start, names.join(" · "), body].filter((line) => line !== "")
+  return [start, names.join(" · "), ...body.split("\n")].filter((line) => line !== "")
     .map((line) => line.replace(/([\da-f]{6})[\da-f]{118}([\da-f]{4})/, "$1...$2"));
 }

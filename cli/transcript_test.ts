@@ -3,7 +3,7 @@ import { main } from "../main.ts";
 import { KEY } from "../testing/bytes.ts";
 import { answering, capture, freePort, run } from "../testing/command.ts";
 
-Deno.test("main() --demo shows the conversation with its own server on one screen", async () => {
+Deno.test("main() --demo shows the conversation with its practice server on one screen", async () => {
   const { exit, stdout, stderr } = await run(["--demo", "--user", "Ada"]);
   assertEquals(exit, 0);
   assertMatch(stdout, /^[\da-f]{128}\nSuccess: the key is right\n$/);
@@ -35,7 +35,10 @@ Deno.test("main() --demo shows what the practice server says about a wrong user 
   const { exit, stderr } = await run(["--demo", "-u", "x".repeat(257)]);
   assertEquals(exit, 4);
   assertMatch(stderr, /\n {3}< HTTP\/1\.1 400 Bad Request\n {3}< Content-Type: /);
-  assertMatch(stderr, /\n {3}< the user id is longer .*\nkey_client: The server answered .*\n$/);
+  assertMatch(
+    stderr,
+    /\n {3}< the user id is longer .*\n {3}< help: .*\nkey_client: The server answered .*\nhelp: .*\n$/,
+  );
 });
 
 Deno.test("main() --demo --verbose shows every byte", async () => {
@@ -78,7 +81,7 @@ Deno.test("main() --demo --verbose shows every byte", async () => {
   );
 });
 
-Deno.test("main() --verbose says where it connects before it connects", async () => {
+Deno.test("main() --verbose prints the server's address before it connects", async () => {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = listener.addr;
   for (const args of [["-v"], ["-v", "--put", KEY]]) {
@@ -153,7 +156,7 @@ Deno.test("main() --verbose shows the bytes of a response that failed", async ()
     "4. CLIENT ◀── SERVER   answers   # ms",
     "   < HTTP/1.1 200 OK\\r\\n",
     "   < A b\\r\\n",
-    'key_client: Cannot parse the field line: "A b"',
+    'key_client: Cannot parse the header field: "A b"',
     "",
   ]);
 });

@@ -3,7 +3,7 @@ import type { KeyServerEvent } from "../practice/server.ts";
 import { run, send, serving } from "../testing/command.ts";
 import { UserTable } from "./user_table.ts";
 
-Deno.test("main() --serve prints the users, with control characters escaped and long names cut", async () => {
+Deno.test("main() --serve prints the users, escapes control characters and shortens long names", async () => {
   await using server = await serving([]);
   const users = ["a".repeat(24), "b".repeat(25), `${"c".repeat(20)}%F0%9F%94%91ccc`, "d%1B%0Ad"];
   for (const user of users) await send(server.port, `KEY /user/${user}/ HTTP/1.0\r\n\r\n`);
@@ -17,9 +17,9 @@ Deno.test("main() --serve prints the users, with control characters escaped and 
   ]);
 });
 
-Deno.test("main() --serve says that nobody came", async () => {
+Deno.test("main() --serve says that there were no requests", async () => {
   const { stderr } = await run(["--serve", "--port", "0"], { signal: AbortSignal.abort() });
-  assertMatch(stderr, /Ctrl-C ends it\n\nkey_client: nobody came\n$/);
+  assertMatch(stderr, /Ctrl-C ends it\n\nkey_client: no requests\n$/);
 });
 
 /** The events of one request. */
@@ -42,6 +42,6 @@ Deno.test("UserTable remembers the last 10,000 users, and prints the last 200", 
   assertEquals(text.match(/ {2}127\.0\.0\.1 +1 +0 +0\n/g)?.length, 199);
   assertStringIncludes(
     text,
-    "\nu60     127.0.0.1      2         0       0\n(and 9800 users more)\n",
+    "\nu60     127.0.0.1      2         0       0\n(and 9800 more users)\n",
   );
 });

@@ -1,5 +1,5 @@
 /**
- * The client that is judged, when the drill runs it: the two functions of a module, or a program.
+ * Runs the client that the drill judges: the two functions of a module, or a program.
  *
  * @module
  */
@@ -15,8 +15,8 @@ import { CandidateProcess, type ProcessOptions } from "./process.ts";
 import { cut, escapeControls, lastError } from "./text.ts";
 
 /**
- * There is nothing to judge: the candidate does not exist, cannot be run or imported, or has none of
- * the two functions. The message says which.
+ * The candidate cannot be judged: it does not exist, cannot be run or imported, or has neither of
+ * the two functions. The message gives the reason.
  *
  * @example Usage
  * ```ts
@@ -31,7 +31,7 @@ export class CandidateError extends Error {
   override readonly name = "CandidateError";
 }
 
-/** Starts a process, or says why that cannot be done. */
+/** Starts a process. If this fails, throws a {@linkcode CandidateError} that gives the reason. */
 export function start(options: ProcessOptions): CandidateProcess {
   const { command } = options;
   try {
@@ -58,24 +58,24 @@ function startFailure(command: string, error: Error): string {
   return `Cannot run ${command}: ${error.message}`;
 }
 
-/** The end of a wait for a driver: a report, nothing in time, or the end of the process. */
+/** What a driver did: it sent a report, it ended, or (if neither is set) it did nothing in time. */
 export interface Outcome<T> {
   report?: T;
   end?: string;
 }
 
-/** A module in a process of its own. */
+/** A module that runs in a separate process. */
 export class ModuleProcess {
   #process: CandidateProcess;
   #reports: unknown[] = [];
-  #mark = crypto.randomUUID(); // so that nothing that a module prints is taken for a report
+  #mark = crypto.randomUUID(); // tells the driver's reports from the module's output
   #wake: () => void = () => {};
   #end: string | undefined = undefined;
 
   /**
-   * Starts to import the module.
+   * Starts the import of the module.
    *
-   * @throws {CandidateError} If its interpreter cannot be run.
+   * @throws {CandidateError} If the interpreter cannot be run.
    */
   constructor(file: string, driver: Driver, env: Record<string, string>) {
     const { command, args } = driver;
@@ -92,23 +92,23 @@ export class ModuleProcess {
     return this.#process.output;
   }
 
-  /** Waits for the end of the import. */
+  /** Waits until the import has ended. */
   imported(time: number): Promise<Outcome<ImportReport>> {
     return this.#next<ImportReport>(time);
   }
 
-  /** Calls a function and waits for its end. */
+  /** Calls a function and waits until it has ended. */
   call(
     name: "do_key" | "do_put",
     key: string | undefined,
     time: number,
   ): Promise<Outcome<CallReport>> {
-    this.#reports = []; // of a process that the module has forked
+    this.#reports = []; // drops reports of processes that the module has forked
     this.#process.tell(JSON.stringify({ function: name, key }));
     return this.#next<CallReport>(time);
   }
 
-  /** Ends the process with all that it has started. */
+  /** Ends the process and all processes that it has started. */
   async kill(): Promise<void> {
     await this.#process.kill();
   }
@@ -134,7 +134,7 @@ export class ModuleProcess {
   }
 }
 
-/** Says why a module cannot be judged; returns `undefined` if it can. */
+/** Returns the reason why a module cannot be judged, or `undefined` if it can. */
 export function importFailure(
   file: string,
   { report, end }: Outcome<ImportReport>,

@@ -1,5 +1,6 @@
 /**
- * The drill that runs the client itself: a module's functions, or a program, once for each round.
+ * The drill that runs the client itself. For each round, it calls one function of a module, or runs
+ * a program.
  *
  * @module
  */
@@ -16,10 +17,10 @@ import { type KeyServer, type KeyServerEvent, startKeyServer } from "./server.ts
 import { type DrillCause, judgeCall, judgeSignature } from "./verdicts.ts";
 
 const PRELUDE_TIME = 10_000; // ms for `do_key` before a round of `do_put`
-const HANGING_TIME = 5_000; // ms for the server to close the connections of one that hangs
-const CLOSING_TIME = 1_000; // ms for the connections of a process that has ended
+const HANGING_TIME = 5_000; // ms for the connections of a hanging process to close
+const CLOSING_TIME = 1_000; // ms for the connections of an ended process to close
 
-/** What came of a round, before it is a result. */
+/** The outcome of a round, from which its result is made. */
 type Played = Pick<DrillResult, "cause" | "returned" | "raised" | "output" | "events">;
 
 const NOTHING = { cause: null, returned: null, raised: null, events: [] };
@@ -38,12 +39,12 @@ export class CandidateDrill implements Drill {
   #onClosed: () => void = () => {};
   #process: { kill(): Promise<void> } | undefined = undefined;
   #isStopped = false;
-  #userId: string | undefined = undefined; // that the last KEY named
+  #userId: string | undefined = undefined; // the user id in the last KEY request
   #issued = ""; // the last key
   #unfit = new Map<DrillRound["function"], DrillCause>(); // functions that cannot be called
   #proven = new Set<DrillRound["function"]>(); // functions that have returned a key, or a message
-  #interpreter: string | undefined = undefined; // that runs the module
-  #hasPrelude = true; // `do_key` can be called before `do_put`
+  #interpreter: string | undefined = undefined; // the path of the interpreter for the module
+  #hasPrelude = true; // whether to call `do_key` before `do_put`
 
   constructor(options: DrillOptions, candidate: string | readonly string[]) {
     const { hostname, port, signal, delay, idleTimeout = 1_000 } = options;
@@ -72,7 +73,7 @@ export class CandidateDrill implements Drill {
       await this.#process?.kill();
       await this.#server.shutdown();
     });
-    this.finished.catch(() => {}); // whoever awaits it hears of it
+    this.finished.catch(() => {}); // without this, a rejection that nobody awaits ends the process
     if (signal?.aborted) stop();
   }
 
@@ -87,7 +88,7 @@ export class CandidateDrill implements Drill {
   }
 
   async #run(play: (round: DrillRound) => Promise<Played>): Promise<DrillResult[]> {
-    await Promise.resolve(); // until the constructor has returned
+    await Promise.resolve(); // waits until the constructor has returned
     for (const [at, round] of this.#rounds.entries()) {
       if (this.#isStopped) break;
       notify(this.#options.onWaiting, round);
@@ -117,7 +118,7 @@ export class CandidateDrill implements Drill {
     this.#issued = event.message;
   }
 
-  /** Sets the fault of a round, and what is known about the next one. */
+  /** Sets the fault of a round, and announces the fault of the next one. */
   async #prepare(round: DrillRound | undefined, next?: DrillRound): Promise<void> {
     this.#server.faultOn = round && targetOf(round);
     if (next) this.#server.nextFault = faultOf(next);
@@ -125,10 +126,10 @@ export class CandidateDrill implements Drill {
     await this.#server.ready;
   }
 
-  /** Ends a process, waits until all that it has sent is known, and returns what happened. */
+  /** Ends a process, waits until the server has seen all its requests, and returns the events. */
   async #settle(process: { kill(): Promise<void> }, isHung: boolean): Promise<KeyServerEvent[]> {
     const events = this.#events.all;
-    if (isHung) { // if its end came first, its port would stay in use for a minute
+    if (isHung) { // the server closes first: otherwise the client's port stays in use for a minute
       this.#server.fault = undefined;
       await this.#closed(this.#idleTimeout + HANGING_TIME);
     }
@@ -160,14 +161,14 @@ export class CandidateDrill implements Drill {
     return hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
   }
 
-  /** Whether a round before has shown that the client can do it, if there was one that could. */
+  /** Returns whether an earlier round has shown that the client works, or no round could yet. */
   #isProven({ function: name }: DrillRound): boolean {
     const before = this.#rounds.slice(0, this.#results.length).filter(hasKey);
     const isFirst = !before.some((round) => round.function === name || round.function === null);
     return isFirst || this.#proven.has(name) || this.#proven.has(null);
   }
 
-  /** Without any fault it did not end: the other rounds would take as long, and tell nothing more. */
+  /** Skips the other rounds if the client hangs without any fault: they would only take long. */
   #hangs({ function: name, name: fault }: DrillRound): void {
     if (fault !== "sound") return;
     const who = name === null ? "the program" : `${name}()`;
@@ -208,7 +209,7 @@ export class CandidateDrill implements Drill {
       round.function === "do_put" && this.#hasPrelude && this.#canCall(functions!.do_key, round)
     ) {
       const { report } = await module.call("do_key", undefined, PRELUDE_TIME);
-      if (!report && !this.#isStopped) { // it hangs, or ends the process: once is enough
+      if (!report && !this.#isStopped) { // it hangs or ends the process: do not call it again
         this.#hasPrelude = false;
         await module.kill();
         module = this.#load(path, driver);
@@ -249,18 +250,18 @@ export class CandidateDrill implements Drill {
     return module;
   }
 
-  /** Whether a round of `do_put` may call `do_key` before, as the exercise's test does. */
+  /** Returns whether `do_key` can be called before `do_put`, as the test of the exercise does. */
   #canCall(found: FoundFunction, round: DrillRound): boolean {
     const isFit = judgeSignature({ round: { ...round, function: "do_key" }, found, file: "" });
     return isFit === null && !this.#unfit.has("do_key");
   }
 
-  /** Whether a module has printed the key of this round. */
+  /** Returns whether the module has printed the key of this round. */
   #hasPrinted(output: string): boolean {
     return this.#issued !== "" && output.includes(this.#issued);
   }
 
-  /** Issues a key to the user that the module has named, if it has named one. */
+  /** Issues a key to the user id that the module has used, or to `User1`. */
   #issue(): string {
     const { hostname } = this.addr;
     const address = ["0.0.0.0", "::"].includes(hostname) ? undefined : hostname;
@@ -304,7 +305,7 @@ export class CandidateDrill implements Drill {
     return { ...NOTHING, cause, output, events };
   }
 
-  /** Waits for the end of a process; nothing if it does not come in time. */
+  /** Waits until a process has ended. Returns `undefined` if it does not end in time. */
   async #end(process: CandidateProcess): Promise<Deno.CommandStatus | undefined> {
     const timeout = Promise.withResolvers<undefined>();
     const timer = setTimeout(timeout.resolve, this.#patience, undefined);
@@ -318,12 +319,12 @@ function mayRun(command: string): boolean {
   return Deno.permissions.querySync({ name: "run", command }).state === "granted";
 }
 
-/** Whether a function has returned something that can stand for a key. */
+/** Returns whether a function has returned something that may be a key. */
 function hasValue({ report }: Outcome<CallReport>): boolean {
   return report !== undefined && !report.raised && report.kind !== "none" && report.size !== 0;
 }
 
-/** What a function returned or raised, as text. */
+/** Returns what a function returned or raised, as text. */
 function told({ report }: Outcome<CallReport>): Pick<Played, "returned" | "raised"> {
   const { raised, shown } = report ?? {};
   return {

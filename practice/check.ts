@@ -1,15 +1,16 @@
 /**
- * What is wrong with a request to the key server: bytes in, remarks out; no socket, no clock.
+ * Finds out what is wrong with a request to the key server. It needs no network: it takes bytes and
+ * returns remarks.
  *
- * A request that a strict reader of RFC 9112 accepts gets no remark. Anything else is looked up in
- * one table, `RULES` in `rules.ts`: the mistakes that people make when they write HTTP by hand.
+ * A valid KEY or PUT request gets no error and no warning. All remarks come from one table, `RULES`
+ * in `rules.ts`: it lists the mistakes that people make when they write HTTP by hand.
  *
  * @example Usage
  * ```ts
  * import { checkRequest } from "./check.ts";
  *
  * const request = new TextEncoder().encode("KEY /user/Ada L/ HTTP/1.1\r\n\r\n");
- * for (const { severity, message } of checkRequest(request)) console.log(`${severity}: ${message}`);
+ * for (const { severity, fact, help } of checkRequest(request)) console.log(severity, fact, help);
  * ```
  *
  * @module
@@ -19,24 +20,25 @@ import { RequestReader } from "./request.ts";
 import type { Remark } from "./remark.ts";
 
 export type { RemarkCode } from "./rules.ts";
-export { factOf, type Remark, type Severity } from "./remark.ts";
+export type { Remark, Severity } from "./remark.ts";
 
 /**
- * Checks one request, and the bytes after it, as if nothing more will come.
+ * Checks one request, and the bytes after it, as if the client sends nothing more.
  *
- * @param bytes All that a client sent.
- * @returns What is to be said about it, the errors first; the first error is the answer. Empty for a
- * request without a fault.
+ * @param bytes Everything that a client sent.
+ * @param options The address of the server, which the help mentions. By default `127.0.0.1:5000`.
+ * @returns The remarks on the request, the errors first. The server would respond with the first
+ * error. If nothing is wrong, the array is empty.
  *
  * @example Usage
  * ```ts
  * import { checkRequest } from "./check.ts";
  *
  * const [remark] = checkRequest(new TextEncoder().encode("KEY /user/Ada/ HTTP/1.1\r\n"));
- * console.log(remark.message); // 25 bytes, and no empty line yet: …
+ * console.log(remark.fact); // no empty line after the headers (25 bytes received)
  * ```
  */
-export function checkRequest(bytes: Uint8Array): Remark[] {
-  const reader = new RequestReader();
+export function checkRequest(bytes: Uint8Array, { host }: { host?: string } = {}): Remark[] {
+  const reader = new RequestReader(host);
   return [...(reader.read(bytes) ?? reader.end(bytes)).remarks];
 }

@@ -1,5 +1,5 @@
 /**
- * One client of the key server, from its first byte to its close.
+ * One connection to the key server, from its first byte until it is closed.
  *
  * @module
  */
@@ -21,10 +21,10 @@ import { isRequestStart, type ReceivedRequest, RequestReader } from "./request.t
 import { concat, CONTINUE, decide, ENCODER, type IssuedKeys, respond } from "./responses.ts";
 import type { RemarkCode } from "./rules.ts";
 
-const UNFINISHED_FACTOR = 15; // idle timeouts until a request that is not whole gets a 400
-const MAX_DRAINED = 1_048_576; // bytes that are read after the last answer
-const HALF_CLOSE_TIME = 200; // ms within which nobody gives up waiting for an answer
-const RESET_TIME = 2; // ms after the client's end within which the connection may be reset
+const UNFINISHED_FACTOR = 5; // idle timeouts until the response to an incomplete request is 400
+const MAX_DRAINED = 1_048_576; // bytes that are read after the last response
+const HALF_CLOSE_TIME = 200; // ms; a client that closes its side earlier has only half-closed
+const RESET_TIME = 2; // ms to wait for a reset after the client has closed its side
 
 const NO_BYTES = new Uint8Array();
 const LF = 0x0a;
@@ -36,7 +36,7 @@ export interface Host extends FaultSetting {
   readonly idleTimeout: number;
   readonly delay: number;
   readonly isClosing: boolean;
-  /** Whether connections are to be such that they can be reset. */
+  /** Whether it must be possible to reset connections. */
   readonly needsReset: boolean;
   /** Resolves when clients can connect. */
   readonly ready: Promise<void>;
@@ -44,32 +44,34 @@ export interface Host extends FaultSetting {
   remove(connection: Connection): void;
 }
 
-/** A connection as the server needs it; some can be reset. */
+/** The parts of a connection that the server uses. Some connections can be reset. */
 export interface Conn extends
   Pick<
     Deno.TcpConn,
-    "read" | "write" | "closeWrite" | "close" | "setNoDelay" | "remoteAddr"
+    "read" | "write" | "closeWrite" | "close" | "setNoDelay" | "localAddr" | "remoteAddr"
   > {
   reset?(): void;
 }
 
 /** The request that is being read. */
 class Incoming {
-  readonly reader = new RequestReader();
-  /** Codes of the remarks that were made meanwhile. */
+  readonly reader: RequestReader;
+  /** Codes of the remarks already made on this request. */
   readonly said = new Set<RemarkCode>();
-  isFull = false; // the last read had no room for more, so the next one belongs to it
+  isFull = false; // the last read filled the buffer, so the next one counts as part of it
   isContinued = false;
 
-  constructor(public reads = 0) {}
+  constructor(host: string, public reads = 0) {
+    this.reader = new RequestReader(host);
+  }
 }
 
-/** The last request that got its response. */
+/** The last request that got a response. */
 interface Exchange {
   readonly bytes: Uint8Array;
   readonly method: string;
   readonly message: string;
-  /** The fault that its response had. */
+  /** The fault of the response. */
   readonly fault: FaultName | undefined;
   readonly isSound: boolean;
 }
@@ -84,43 +86,46 @@ const NO_EXCHANGE: Exchange = {
 
 /** What the server is doing for a client. */
 type State =
-  | "reading" // waits for a request, the first one or the rest of one
-  | "idle" // waits for a further one, of which nothing has come
+  | "reading" // waits for the first request or the rest of a request
+  | "idle" // waits for the first byte of another request
   | "answering"
-  | "draining" // has said that nothing more will come, and reads on so that nothing is reset
+  | "draining" // has shut down its sending side; reads on to avoid a reset
   | "closed";
 
-/** One client, from its first byte to its close. */
+/** One connection, from its first byte until it is closed. */
 export class Connection {
-  since = performance.now(); // of this state
+  since = performance.now(); // when this state began
   #state: State = "reading";
   #peer: Deno.NetAddr;
+  #host: string; // the address that the client has connected to, as in a Host header
   #bytes = new Uint8Array(1024);
   #received = 0;
-  #incoming = new Incoming();
+  #incoming: Incoming;
   #last: Exchange = NO_EXCHANGE;
-  #isIdled = false; // it was closed for being idle
+  #isIdled = false; // whether the server has closed it because it was idle
   #drained = 0;
   #wake: () => void = () => {}; // ends a pause
   #ahead: { bytes: Uint8Array; reading: Promise<number | null> } | undefined = undefined;
   #endedBy: "client" | "server" | undefined = undefined;
 
   constructor(readonly server: Host, readonly conn: Conn, readonly id: number) {
-    const { hostname, ...rest } = conn.remoteAddr as Deno.NetAddr;
-    this.#peer = { hostname: hostname.replace(/^::ffff:(?=\d+\.)/, ""), ...rest };
+    this.#peer = unmapped(conn.remoteAddr as Deno.NetAddr);
+    const { hostname, port } = unmapped(conn.localAddr as Deno.NetAddr);
+    this.#host = hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
+    this.#incoming = new Incoming(this.#host);
   }
 
-  /** Whether it may be given up for a new one: a client that has only just come may be about to ask. */
+  /** Whether it can be closed to make room. A new client gets a moment to send its request. */
   isIdle(now: number): boolean {
     const isEmpty = this.#state === "idle" || this.#state === "reading" && this.#received === 0;
     const isStuck = this.#state === "reading" || this.#state === "draining";
     return now - this.since > (isEmpty ? 100 : isStuck ? this.server.idleTimeout : Infinity);
   }
 
-  /** Reads requests and answers them, until one side ends the connection. */
+  /** Reads requests and responds to them until one side closes the connection. */
   async serve(): Promise<void> {
     this.#emit({ type: "connected" });
-    this.conn.setNoDelay(); // or a further answer would wait until the client has confirmed the last
+    this.conn.setNoDelay(); // without it, a response waits until the client confirms the last one
     while (this.#state !== "closed") {
       let count: number | null;
       try {
@@ -128,7 +133,7 @@ export class Connection {
       } catch {
         return this.#break();
       }
-      if (this.#state === "draining" || this.#state === "answering") { // said by the clock
+      if (this.#state === "draining" || this.#state === "answering") { // set by the clock
         if (count === null && this.#state === "answering") {
           this.#endedBy = "client";
           return;
@@ -140,27 +145,27 @@ export class Connection {
       } else {
         this.#endedBy = "client";
         if (this.#state === "idle") return await this.#endIdle();
-        await this.#endRequest(); // nothing more will come, but an answer may be awaited
+        await this.#endRequest(); // the client sends nothing more, but may wait for a response
       }
     }
   }
 
-  /** Closes after the client's end, unless the client still waits. */
+  /** Closes the connection after the client has closed its side, unless the client still waits. */
   async #endIdle(): Promise<void> {
     await this.#sayIfUnread();
-    // Some sockets half-close first when they are closed, and reset the connection only then.
+    // Some sockets, when they are closed, first half-close and then reset the connection.
     if (this.server.onEvent) await this.#sleep(RESET_TIME);
-    if (this.#state !== "idle") return; // the clock was faster
+    if (this.#state !== "idle") return; // the clock has changed it
     await this.#sayIfUnread();
     if (!this.#isHalfClosed()) this.close("client");
   }
 
-  /** Tells whether a client that gets no answer may still wait for one, but has ended its half. */
+  /** Returns whether a client that gets no response has only half-closed, and may still wait. */
   #isHalfClosed(): boolean {
     return this.#standingFault === "silent" && performance.now() - this.since < HALF_CLOSE_TIME;
   }
 
-  /** The fault that the server has now, if the last response had one and this would be its fault. */
+  /** If the last response had a fault: the fault that the same response would have now. */
   get #standingFault(): FaultName | undefined {
     const { fault, method, bytes } = this.#last;
     return fault && faultOf(this.server, method, bytes);
@@ -173,9 +178,10 @@ export class Connection {
   }
 
   /**
-   * Says so if the client has closed without reading the whole response. Its system has then reset
-   * the connection, and a write fails, even one of no bytes. A read does not tell: it returns `null`
-   * for a client that has only half-closed, too. After `closeWrite()` no write tells either.
+   * Remarks if the client has closed the connection before it has read the whole response. Its
+   * system has then reset the connection, so a write fails, even of 0 bytes. A read cannot show
+   * this: it also returns `null` if the client has only half-closed. After `closeWrite()`, a write
+   * cannot show it either.
    */
   async #sayIfUnread(): Promise<void> {
     if (this.server.onEvent === undefined || this.#state === "closed") return;
@@ -186,7 +192,7 @@ export class Connection {
     }
   }
 
-  /** Looks whether something has been waited for too long. */
+  /** Checks for timeouts. */
   tick(now: number): void {
     const { idleTimeout } = this.server;
     const waited = now - this.since;
@@ -195,7 +201,8 @@ export class Connection {
     if (this.#state === "reading" && isLong) this.#endRequest().catch(() => this.close("server"));
     else if (this.#state === "reading") {
       if (this.#incoming.said.size > 0) return;
-      for (const remark of checkRequest(this.#bytes.subarray(0, this.#received))) this.#say(remark);
+      const bytes = this.#bytes.subarray(0, this.#received);
+      for (const remark of checkRequest(bytes, { host: this.#host })) this.#say(remark);
     } else if (this.#state === "idle") {
       const fault = this.#standingFault;
       if (fault === "silent") return;
@@ -209,7 +216,7 @@ export class Connection {
       this.#say(remarkOf("idle", 0, 0, this.#last.fault, about), this.#last.bytes);
       this.#finish();
     } else if (this.#state === "draining") {
-      // Where there is no key, whether the client sees the end is what is to be seen.
+      // With a broken fault, the drill checks whether the client itself notices the end.
       const fault = this.#standingFault;
       if (fault && FAULTS[fault].isBroken) return;
       if (!this.#isIdled && this.#last.isSound) {
@@ -219,7 +226,7 @@ export class Connection {
     } else if (isLong) this.close("server");
   }
 
-  /** Closes if nobody is owed an answer. */
+  /** Closes the connection, unless a response is pending. */
   shutdown(): void {
     if (this.#state === "reading" || this.#state === "idle") this.close("server");
     this.#wake();
@@ -240,7 +247,7 @@ export class Connection {
     this.server.remove(this);
   }
 
-  /** Where the next bytes go; after the last answer nobody wants to know them. */
+  /** Returns the space for the next bytes. After the last response, they are overwritten. */
   #room(): Uint8Array {
     if (this.#state === "draining") return this.#bytes;
     if (this.#received === this.#bytes.length) this.#grow();
@@ -264,7 +271,7 @@ export class Connection {
     return count;
   }
 
-  /** Reads while an answer is held back, to see whether the client still waits for it. */
+  /** Reads while a response is delayed, to notice if the client stops waiting for it. */
   #readAhead(): void {
     const bytes = new Uint8Array(1024);
     const reading = this.conn.read(bytes).then((count) => {
@@ -281,7 +288,7 @@ export class Connection {
     if (this.#state === "idle" && !this.#isFurther(count)) return;
     if (this.#received === 0) {
       this.#enter("reading");
-      this.#incoming = new Incoming();
+      this.#incoming = new Incoming(this.#host);
     }
     this.#received += count;
     const incoming = this.#incoming;
@@ -293,19 +300,19 @@ export class Connection {
     const { head } = incoming.reader;
     if (!head?.expectsContinue || incoming.isContinued) return;
     const fault = faultOf(this.server, head.method, bytes);
-    if (fault && FAULTS[fault].isBroken) return; // or it would not be silence, say; the body will come
+    if (fault && FAULTS[fault].isBroken) return; // a 100 would not fit `silent`; the body will come
     if (incoming.reader.isRefused) return await this.#answer(incoming.reader.refuse(bytes));
     incoming.isContinued = true;
     await this.#continue(head);
   }
 
-  /** Tells whether a further request begins with what came after an answer. */
+  /** Returns whether the bytes after a response are the start of another request. */
   #isFurther(count: number): boolean {
     const isUsual = this.#bytes[0] === 0x4b || this.#bytes[0] === 0x50; // "K" or "P"
-    if (isUsual && count > 3 && this.#bytes[3] === 0x20) return true; // to lose no time
+    if (isUsual && count > 3 && this.#bytes[3] === 0x20) return true; // to save time
     const bytes = this.#bytes.slice(0, count);
     if (bytes.every((byte) => byte === CR || byte === LF)) {
-      this.#say(remarkOf("extra-line-end", 0, count), bytes); // RFC 9112 section 2.2: is ignored
+      this.#say(remarkOf("extra-line-end", 0, count), bytes); // ignored: RFC 9112 section 2.2
       return false;
     }
     if (isRequestStart(bytes)) return true;
@@ -318,7 +325,7 @@ export class Connection {
     await this.#answer(this.#incoming.reader.end(this.#bytes.subarray(0, this.#received)));
   }
 
-  /** RFC 9110 section 10.1.1. */
+  /** Sends `100 Continue`: RFC 9110 section 10.1.1. */
   async #continue({ method, userId }: RequestHead): Promise<void> {
     const bytes = ENCODER.encode(CONTINUE);
     const request = this.#bytes.slice(0, this.#received);
@@ -326,7 +333,7 @@ export class Connection {
     await this.#write(bytes);
   }
 
-  /** Responds to a request, and to those after it that are whole as well, in one write. */
+  /** Responds to a request, and to all complete requests after it, in one write. */
   async #answer(first: ReceivedRequest): Promise<void> {
     this.#enter("answering");
     const sound: Uint8Array[] = [];
@@ -338,7 +345,7 @@ export class Connection {
       delivery = this.#respond(next, bytes);
       if (this.#last.fault === undefined) sound.push(...delivery.parts);
       taken += next.size;
-      this.#incoming = new Incoming(Math.min(1, this.#received - taken));
+      this.#incoming = new Incoming(this.#host, Math.min(1, this.#received - taken));
       const isMore = !delivery.isLast && this.#last.fault === undefined && taken < this.#received;
       next = isMore
         ? this.#incoming.reader.read(this.#bytes.subarray(taken, this.#received))
@@ -346,7 +353,7 @@ export class Connection {
     } while (next);
     this.#bytes.copyWithin(0, taken, this.#received);
     this.#received -= taken;
-    await this.server.ready; // with its response a client may connect again
+    await this.server.ready; // after its response, a client may connect again
     if (sound.length > 0 && !await this.#write(concat(sound))) return;
     if (this.#last.fault !== undefined && !await this.#deliver(delivery)) return;
     if (delivery.isLast || this.server.isClosing) {
@@ -355,22 +362,22 @@ export class Connection {
     }
     if (this.#received === 0) return this.#enter("idle");
     this.#enter("reading");
-    // With a fault each response goes out by itself.
+    // A response with a fault is sent by itself.
     next = this.#incoming.reader.read(this.#bytes.subarray(0, this.#received));
     if (next) await this.#answer(next);
   }
 
-  /** Decides what a request gets, and tells of it. */
+  /** Decides on the response to a request, and emits the `request` and `answer` events. */
   #respond(request: ReceivedRequest, bytes: Uint8Array): Delivery {
     const { method, userId } = request;
     this.#emit({ type: "request", bytes, reads: this.#incoming.reads, method, userId });
     const { server, conn } = this;
-    const fault = faultOf(server, method, bytes); // which may have been changed just now
+    const fault = faultOf(server, method, bytes); // now: the `request` event may have changed it
     const decision = decide(request, this.#peer.hostname, server.keys);
     const { error, remarks, newKey } = decision;
     if (newKey) server.keys.add(newKey, userId!, this.#peer.hostname);
     for (const remark of remarks) this.#say(remark, bytes);
-    const isOdd = server.needsReset && !conn.reset; // what comes next may have to be reset
+    const isOdd = server.needsReset && !conn.reset; // the next response may need a reset
     const isLast = !request.isPersistent || server.isClosing || isOdd;
     const delivery = deliver(respond(decision, request, isLast), fault, server.delay);
     const { status, message, parts } = delivery;
@@ -382,7 +389,7 @@ export class Connection {
     return delivery;
   }
 
-  /** Returns `false` if the connection is over. */
+  /** Sends a response part by part. Returns `false` if the connection is closed. */
   async #deliver({ parts, delay = 0, pause = 0, isReset }: Delivery): Promise<boolean> {
     if (isReset) {
       this.close("server", { isReset });
@@ -396,16 +403,16 @@ export class Connection {
     return true;
   }
 
-  /** Waits, unless the connection or the server is to end, or the client has ended its half. */
+  /** Waits, unless the server is shutting down or the client has closed its side. */
   async #pause(time: number): Promise<void> {
     if (this.server.isClosing || this.#state === "closed" || this.#endedBy === "client") return;
     if (!this.#ahead) this.#readAhead();
-    this.since = Infinity; // it is not the client who keeps others waiting
+    this.since = Infinity; // no timeout: the client does not cause this delay
     await this.#sleep(time);
     this.since = performance.now();
   }
 
-  /** Waits until the time is over, or something wakes it. */
+  /** Waits until the time is over or `#wake()` is called. */
   async #sleep(time: number): Promise<void> {
     if (this.#state === "closed") return;
     const { promise, resolve } = Promise.withResolvers<void>();
@@ -435,8 +442,8 @@ export class Connection {
   }
 
   /**
-   * Says that nothing more will come, and has the rest of what the client sends read: a socket that
-   * is closed with unread bytes in it resets the connection, and the answer may be lost with it.
+   * Shuts down the sending side; then `serve()` reads whatever the client still sends. If a socket
+   * with unread bytes is closed, it resets the connection, and the response may be lost.
    */
   async #finish(): Promise<void> {
     this.#enter("draining");
@@ -445,9 +452,9 @@ export class Connection {
     this.#endedBy ??= "server";
     try {
       await this.conn.closeWrite();
-      if (this.#endedBy === "client") this.close("client"); // there is nothing more to read
+      if (this.#endedBy === "client") this.close("client"); // nothing more to read
     } catch {
-      this.close("client"); // which is gone already
+      this.close("client"); // it has already disconnected
     }
   }
 
@@ -457,7 +464,7 @@ export class Connection {
     this.since = performance.now();
   }
 
-  /** Says a thing once. */
+  /** Emits a remark, once for each code. */
   #say(remark: Remark, request?: Uint8Array): void {
     if (this.#incoming.said.has(remark.code)) return;
     this.#incoming.said.add(remark.code);
@@ -473,5 +480,10 @@ export class Connection {
   }
 }
 
-/** An event without what all of them have. */
+/** An event without the properties that all events have. */
 type EventOf<E> = E extends ConnectionEvent ? Omit<E, keyof ConnectionEvent> : never;
+
+/** Turns an IPv4 address that an IPv6 socket reports into its usual form. */
+function unmapped({ hostname, ...rest }: Deno.NetAddr): Deno.NetAddr {
+  return { hostname: hostname.replace(/^::ffff:(?=\d+\.)/, ""), ...rest };
+}

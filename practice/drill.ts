@@ -1,10 +1,11 @@
 /**
- * The drill: a key server with one fault after the other, and a verdict on the client for each.
+ * The drill: it tests a client against a key server with one fault after another, and gives a
+ * verdict for each fault.
  *
- * It judges the two functions of a module, a program, or whatever client connects. A response that
- * is delivered oddly, but whole, must not disturb the client. If there is no key, `do_key` must
- * return `None`. If the response to PUT is refused, `do_put` must return its message; if it is
- * broken, `do_put` must come to an end.
+ * It judges the two functions of a module, a program, or any client that connects. If a response is
+ * delivered oddly but complete, the client must still succeed. If there is no key, `do_key` must
+ * return `None`. If the server refuses PUT, `do_put` must return the message. If the response to
+ * PUT is broken, `do_put` must end.
  *
  * @example Judge a module
  * ```ts
@@ -19,7 +20,7 @@
  * }
  * ```
  *
- * @example Judge whatever client comes
+ * @example Judge any client that connects
  * ```ts
  * import { startDrill } from "./drill.ts";
  * import { doKey, doPut } from "../key_client.ts";
@@ -62,9 +63,10 @@ export type {
  *
  * @param options What to judge, where to listen, and what to call.
  * @returns The running drill.
- * @throws {Deno.errors.AddrInUse} If another server listens there.
- * @throws {RangeError} If a time is not above 0, or `rounds` or `candidate` is empty.
- * @throws {TypeError} If no round has one of the names, or `candidate` is no file that can be judged.
+ * @throws {Deno.errors.AddrInUse} If the port is in use.
+ * @throws {RangeError} If a time is not above 0 or too large, or `rounds` or `candidate` is empty.
+ * @throws {TypeError} If `rounds` has an unknown name, or `candidate` is not a file that can be
+ * judged.
  *
  * @example Usage
  * ```ts
@@ -95,4 +97,4 @@ export function startDrill(options: DrillOptions = {}): Drill {
   return candidate === undefined ? new WireDrill(options) : new CandidateDrill(options, candidate);
 }
 
-const MAX_TIME = 2 ** 31 - 1; // ms; with more a timer fires at once
+const MAX_TIME = 2 ** 31 - 1; // ms; a longer timer fires at once

@@ -1,5 +1,5 @@
 /**
- * What the drill makes of the events of its server.
+ * Helpers with which the drill reads the events of its server.
  *
  * @module
  */
@@ -8,25 +8,25 @@ import type { AnswerEvent, KeyServerEvent, RemarkEvent, RequestEvent } from "./e
 import { cut, requestLine } from "./text.ts";
 
 const MAX_EVENTS = 1000;
-const MAX_SIZE = 1_048_576; // bytes in them
+const MAX_SIZE = 1_048_576; // bytes of requests and responses in the events
 
-/** The events since the last verdict, as many as fit. */
+/** The events since the last verdict, up to a limit. */
 export class EventBuffer {
   #events: KeyServerEvent[] = [];
-  #size = 0; // bytes in them
+  #size = 0; // bytes of requests and responses in the events
 
   /** A copy of the events. */
   get all(): KeyServerEvent[] {
     return [...this.#events];
   }
 
-  /** Replaces all of them. */
+  /** Replaces all events. */
   set all(events: KeyServerEvent[]) {
     this.#events = events;
     this.#size = events.reduce((size, event) => size + sizeOf(event), 0);
   }
 
-  /** Adds an event; if there are too many, drops it, or the oldest ones instead. */
+  /** Adds an event. If the buffer is full, drops old events or, with `dropsNew`, this event. */
   add(event: KeyServerEvent, dropsNew: boolean): void {
     const isFull = this.#events.length >= MAX_EVENTS || this.#size + sizeOf(event) > MAX_SIZE;
     if (isFull && dropsNew) return;
@@ -40,7 +40,7 @@ function sizeOf(event: KeyServerEvent): number {
   return "bytes" in event ? event.bytes.length : 0;
 }
 
-/** Tells whether a request is a browser's, or only looks whether the server is there. */
+/** Returns whether a request comes from a browser, or only checks whether the server is running. */
 export function isProbe({ method, userId }: RequestEvent | AnswerEvent): boolean {
   return userId === undefined && /^(?:GET|HEAD|OPTIONS)$/.test(method);
 }
@@ -50,29 +50,29 @@ export function quote(request: Uint8Array): string {
   return cut(requestLine(request), 60);
 }
 
-/** Tells whether a request is a PUT, or is meant to be one. */
+/** Returns whether a request is PUT, or was meant to be PUT. */
 export function isPut(request: Uint8Array): boolean {
   return /^\W*PUT\b/i.test(requestLine(request));
 }
 
-/** The requests that got a response, or nothing in its place. */
+/** Returns the `answer` event for each request. With some faults, its status is 0. */
 export function answersOf(events: readonly KeyServerEvent[]): AnswerEvent[] {
   return events.filter((event) => event.type === "answer").filter(isFinal);
 }
 
-/** Whether an answer is to a request, and not the `100 Continue` before its body. */
+/** Returns whether this is the final response to a request, and not `100 Continue`. */
 export function isFinal({ status, request }: AnswerEvent): boolean {
   return status !== 100 && request.length > 0;
 }
 
-/** Whether the client closed a connection before it had read the last response. */
+/** Returns whether the client closed a connection before it had read the last response. */
 export function isUnread(events: readonly KeyServerEvent[], connection?: number): boolean {
   return events.some((event) =>
     event.connection === connection && event.type === "remark" && isLost(event)
   );
 }
 
-/** Whether a remark says that the client closed before it had read the response. */
+/** Returns whether a remark says that the client closed before it had read the response. */
 export function isLost({ remark }: RemarkEvent): boolean {
   return remark.code === "gone" || remark.code === "reset";
 }

@@ -48,7 +48,9 @@ async function converse(port: number, flaw: Flaw, fault: FaultName): Promise<voi
     let timer: ReturnType<typeof setTimeout> | undefined;
     if (flaw !== "no time-out") timer = setTimeout(() => conn.close(), isHanging ? 300 : 10_000);
     const close = flaw === "takes the last 128 bytes" ? "Connection: close\r\n" : "";
-    await conn.write(new TextEncoder().encode(`${line} HTTP/1.1\r\nHost: a\r\n${close}\r\n`));
+    await conn.write(
+      new TextEncoder().encode(`${line} HTTP/1.1\r\nHost: a\r\nUser-Agent: b\r\n${close}\r\n`),
+    );
     let data = "";
     let isEnded = false;
     const more = async () => {

@@ -1,5 +1,5 @@
 /**
- * What a drill is started with, and what comes of it.
+ * The options and the results of a drill.
  *
  * @module
  */
@@ -16,20 +16,20 @@ import type { DrillCause } from "./verdicts.ts";
  * import { type DrillOptions, startDrill } from "./drill.ts";
  *
  * const options: DrillOptions = { port: 0, signal: AbortSignal.timeout(100) };
- * console.log(await startDrill(options).finished); // []: no client has come
+ * console.log(await startDrill(options).finished); // []: no client has connected
  * ```
  */
 export interface DrillOptions {
   /**
-   * The client that is judged:
+   * The client to judge:
    *
-   * - The path of a module, `"client.py"` (or `.ts`, `.js`, `.mjs`): its functions `do_key` and
-   *   `do_put` (or `doKey` and `doPut`) are called, in a process of its own for each round. This
-   *   needs the permission to run `python3`, or Deno.
-   * - The words of a command, `["./client", "{port}"]`: it is run once for each round. `{host}` and
-   *   `{port}` stand for the address of the drill.
+   * - The path of a module, `"client.py"` (or `.ts`, `.js`, `.mjs`): the drill calls its functions
+   *   `do_key` and `do_put` (or `doKey` and `doPut`), in a new process for each round. This needs
+   *   permission to run `python3`, or Deno.
+   * - The words of a command, `["./client", "{port}"]`: the drill runs it once for each round. It
+   *   replaces `{host}` and `{port}` with its IP address and port.
    *
-   * By default the drill runs nothing: it judges whatever client connects.
+   * By default, the drill runs no client: it judges any client that connects.
    */
   candidate?: string | readonly string[];
   /**
@@ -44,26 +44,27 @@ export interface DrillOptions {
    */
   port?: number;
   /**
-   * The names of the rounds, in this order. `"reset"` is each round with this name, `"reset:KEY"`
-   * and `"reset:PUT"` only that of `do_key` or `do_put`. By default all of them.
+   * The names of the rounds to run, in this order. `"reset"` selects each round with this name,
+   * `"reset:KEY"` only the one for `do_key`, and `"reset:PUT"` only the one for `do_put`. By
+   * default, the drill runs all rounds.
    */
   rounds?: readonly string[];
   /** Stops the drill, as {@linkcode Drill.stop} does. */
   signal?: AbortSignal;
   /**
-   * Milliseconds from KEY within which a correct PUT must come, if the drill runs nothing.
+   * If the drill runs no client: milliseconds after KEY within which a correct PUT must arrive.
    * @default {15_000}
    */
   timeout?: number;
   /**
-   * Milliseconds within which the client must give up if there is no whole response. A candidate
-   * that has not ended by then is killed.
+   * Milliseconds within which the client must give up if the response is not complete. If a
+   * candidate has not ended by then, the drill kills it.
    * @default {30_000}
    */
   patience?: number;
   /**
-   * Milliseconds without an event after which a round is over if all of its connections are closed
-   * and the drill runs nothing.
+   * If the drill runs no client: a round ends after this many milliseconds without an event, if all
+   * of its connections are closed.
    * @default {2_000}
    */
   quiet?: number;
@@ -73,36 +74,36 @@ export interface DrillOptions {
    */
   delay?: number;
   /**
-   * Milliseconds without a byte after which a connection counts as idle, as for `startKeyServer()`.
+   * Milliseconds that the server waits for a request: see `idleTimeout` of `startKeyServer()`.
    * @default {2_000, or 1_000 with a candidate}
    */
   idleTimeout?: number;
   /**
-   * Called when the drill waits for a client to begin this round. What this callback, or another
-   * one, throws or rejects with is dropped.
+   * Called when the drill waits for a client to begin this round. Errors that a callback throws, or
+   * rejects with, are ignored.
    */
   onWaiting?: (round: DrillRound) => void;
   /** Called when a client has begun the round. */
   onBegun?: (round: DrillRound) => void;
-  /** Called when a round is over, and again with a new result if a late PUT changes the verdict. */
+  /** Called when a round is over. Called again if a late event changes the verdict. */
   onResult?: (result: DrillResult) => void;
-  /** Called with all that happens on the wire. */
+  /** Called with each event of the server. */
   onEvent?: (event: KeyServerEvent) => void;
 }
 
-/** What came of a round. */
+/** The result of a round. */
 export interface DrillResult extends DrillRound {
-  /** Whether the client did what it must. */
+  /** Whether the client did what it must do. */
   passed: boolean;
   /** Why it did not pass; `null` if it did. */
   cause: DrillCause | null;
-  /** What a module's function returned, as its language writes it; `null` if it returned nothing. */
+  /** The value that a module's function returned, as code; `null` if it returned nothing. */
   returned: string | null;
-  /** What a module's function raised: type and message; `null` if it raised nothing. */
+  /** The exception that a module's function raised, with its message; `null` if it raised none. */
   raised: string | null;
-  /** What a candidate printed, at most the last 1,048,576 characters. */
+  /** What a candidate printed. After 1,048,576 characters, the middle is left out. */
   output?: string;
-  /** What happened on the wire. */
+  /** The events of the server in this round. */
   events: KeyServerEvent[];
 }
 
@@ -114,23 +115,23 @@ export interface DrillResult extends DrillRound {
  * import { type Drill, startDrill } from "./drill.ts";
  *
  * const drill: Drill = startDrill({ port: 0 });
- * console.log(await drill.stop()); // []: no client has come
+ * console.log(await drill.stop()); // []: no client has connected
  * ```
  */
 export interface Drill extends AsyncDisposable {
-  /** Where it listens: the IP address and the port. */
+  /** The IP address and the port that the drill listens on. */
   readonly addr: Deno.NetAddr;
   /**
-   * Resolves with a result for each round, when all rounds are over or the drill is stopped. Rejects
+   * Resolves with a result for each round when all rounds are over or the drill is stopped. Rejects
    * with a {@linkcode CandidateError} if there is nothing to judge.
    */
   readonly finished: Promise<DrillResult[]>;
   /**
-   * Stops the drill. A candidate is killed, and its round has no verdict. If the drill runs nothing,
-   * a client that has just closed its connection still gets its verdict: this takes as long as
-   * `quiet`, unless the drill is to stop `now`.
+   * Stops the drill. It kills a candidate, whose round then gets no verdict. If the drill runs no
+   * client, a client that has just closed its connection still gets a verdict. This takes as long
+   * as `quiet`. With `now`, the drill stops at once.
    *
-   * @param options Whether to stop at once, without a further verdict. By default not.
+   * @param options `now`: whether to stop at once, without another verdict. By default `false`.
    * @returns The results so far.
    */
   stop(options?: { now?: boolean }): Promise<DrillResult[]>;

@@ -1,36 +1,36 @@
 /**
- * The drivers: they import a module in a process of its own and call its functions. Each is passed
- * to the interpreter as text, so nothing is written to disk.
+ * The drivers. A driver is a script that imports a module in a separate process and calls its
+ * functions. It is passed to the interpreter as text, so nothing is written to disk.
  *
- * A driver writes a line of JSON about the import, and one for each call. It reads a line of JSON
- * for each call. When the drill closes that stream, the driver ends its process.
+ * For each call, the driver reads a line of JSON. It writes a line of JSON after the import, and
+ * after each call. When the drill closes its standard input, the driver ends the process.
  *
  * @module
  */
 
-/** What a driver tells about a module once it has imported it. */
+/** What a driver reports after the import of a module. */
 export interface ImportReport {
-  /** Why there is no module: `"missing"`, `"folder"`, or `"raised"`. */
+  /** Why the import failed: `"missing"`, `"folder"`, or `"raised"`. */
   problem?: string;
   /** The exception, if the import raised one. */
   raised?: Exception;
-  /** For `do_key` and `do_put`, what was found. */
+  /** What was found for `do_key` and `do_put`. */
   functions?: Record<"do_key" | "do_put", FoundFunction>;
-  /** The interpreter itself: what is found in PATH may be a script that starts it, but slowly. */
+  /** The real path of the interpreter. The one in PATH may be a script that starts it slowly. */
   executable?: string;
 }
 
-/** What a driver found in place of a function. */
+/** What a driver found for a function. */
 export interface FoundFunction {
   /** Its name; `null` if the module has no such function. */
   name: string | null;
   /** A function whose name differs in case or underscores. */
   similar?: string;
-  /** The class of the module that has a method of this name. */
+  /** The class of the module that has a method with this name. */
   owner?: string;
-  /** How many arguments it requires, if that can be told. */
+  /** How many arguments it requires, if that is known. */
   required?: number;
-  /** How many arguments it can take, if that can be told. */
+  /** How many arguments it can take, if that is known. */
   allowed?: number;
 }
 
@@ -39,24 +39,24 @@ export interface Exception {
   /** The name of its class. */
   type: string;
   message: string;
-  /** The file and line of the candidate's own code, and the text of that line. */
+  /** The file and line in the candidate's own code, and the text of that line. */
   file?: string;
   line?: number;
   source?: string;
 }
 
-/** What became of a call. */
+/** The result of a call. */
 export interface CallReport {
   raised?: Exception;
   /** The type of the value that was returned. */
   type?: string;
-  /** Whether it is bytes, text, the language's value for nothing, or anything else. */
+  /** The kind of value: bytes, text, `None` or `null`, or anything else. */
   kind?: "bytes" | "text" | "none" | "other";
-  /** Bytes (as ISO 8859-1) or text: its first 10,000 characters. */
+  /** The first 10,000 characters of bytes (decoded as ISO 8859-1) or text. */
   value?: string;
   /** Its length. */
   size?: number;
-  /** The value as the language writes it, cut short. */
+  /** The value as code, cut to 100 characters. */
   shown?: string;
 }
 
@@ -64,18 +64,18 @@ export interface CallReport {
 export interface Driver {
   /** The interpreter. */
   command: string;
-  /** Its arguments. The file comes after them, then the mark at the start of each line of a report. */
+  /** Its arguments. After them come the file, and the mark that starts each line of a report. */
   args: string[];
 }
 
 const PYTHON = String.raw`
 import sys
-sys.path.pop(0)  # the current folder, whose files must not hide Python's own modules
+sys.path.pop(0)  # the current folder: its files must not hide Python's own modules
 import json, linecache, os, queue, signal, threading, types
 
 report, control = os.fdopen(os.dup(1), "w"), os.fdopen(os.dup(0))
 os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # the module's standard input is empty
-os.dup2(2, 1)  # what it prints is no report
+os.dup2(2, 1)  # what it prints goes to standard error, not to the reports
 path, mark = os.path.abspath(sys.argv[1]), sys.argv[2]
 folder, file = os.path.split(path)
 lines = queue.SimpleQueue()
@@ -84,7 +84,7 @@ def listen():
     for line in control:
         lines.put(line)
     if hasattr(os, "getpgrp") and os.getpgrp() == os.getpid():
-        os.killpg(0, signal.SIGKILL)  # the round is over, also for processes that the module started
+        os.killpg(0, signal.SIGKILL)  # also ends the processes that the module started
     os._exit(0)
 
 def tell(**values):
@@ -201,7 +201,7 @@ const empty = {
   readable: new ReadableStream({ start: (controller) => controller.close() }),
 };
 Object.defineProperty(Deno, "stdin", { value: empty }); // the module's standard input is empty
-Object.defineProperty(Deno, "stdout", { value: Deno.stderr }); // what it prints is no report
+Object.defineProperty(Deno, "stdout", { value: Deno.stderr }); // what it prints is not a report
 console.log = console.info = console.debug = console.error;
 
 function tell(values) {
@@ -286,10 +286,10 @@ for (;;) if ((await control.read()).done) Deno.exit(); // when the drill has rea
 `;
 
 /**
- * Returns how the module in a file is run.
+ * Returns the driver for the module in a file.
  *
  * @param file The name of the file.
- * @returns The driver; `undefined` if no language has files with this ending.
+ * @returns The driver; `undefined` if the file name has an unknown ending.
  */
 export function driverOf(file: string): Driver | undefined {
   const [ending] = /\.\w+$/.exec(file.toLowerCase()) ?? [];

@@ -1,5 +1,5 @@
 /**
- * What can be seen of a key server, as events.
+ * The events that a key server reports.
  *
  * @module
  */
@@ -27,13 +27,13 @@ export type KeyServerEvent =
   | AnswerEvent
   | ClosedEvent;
 
-/** What all events have. */
+/** The properties that all events have. */
 export interface ConnectionEvent {
-  /** The connection: 1 for the first one, then 2, and so on. */
+  /** The number of the connection: 1 for the first one, then 2, and so on. */
   connection: number;
-  /** The client's end of it. */
+  /** The IP address and the port of the client. */
   peer: Deno.NetAddr;
-  /** When it happened, in milliseconds as of `Date.now()`. */
+  /** When it happened: the milliseconds that `Date.now()` returns. */
   time: number;
 }
 
@@ -43,59 +43,59 @@ export interface ConnectedEvent extends ConnectionEvent {
   type: "connected";
 }
 
-/** A request has come, or all that will ever come of one. */
+/** The server has received a request. It may be incomplete. */
 export interface RequestEvent extends ConnectionEvent {
   /** Which event it is. */
   type: "request";
-  /** All of it, as it came. */
+  /** The bytes of the request, with its body. */
   bytes: Uint8Array;
-  /** In how many pieces it was read. */
+  /** The number of reads that it took to receive the request. */
   reads: number;
-  /** The method, or `""` if there is no request line that can be made out. */
+  /** The method, or `""` if the request line cannot be parsed. */
   method: string;
-  /** The user id that the path names, decoded. */
+  /** The user id in the path, decoded. */
   userId?: string;
 }
 
-/** Something is to be said about a request, or about a connection. */
+/** The server has a remark on a request or a connection. */
 export interface RemarkEvent extends ConnectionEvent {
   /** Which event it is. */
   type: "remark";
-  /** What is to be said. */
+  /** The remark. */
   remark: Remark;
-  /** The request that it is about, into which its offsets point, as far as it has come. */
+  /** The request, as far as it has been received. The offsets of the remark point into it. */
   bytes: Uint8Array;
 }
 
-/** A request is being answered. */
+/** The server is sending a response. */
 export interface AnswerEvent extends ConnectionEvent {
   /** Which event it is. */
   type: "answer";
   /**
-   * The status: 200, 400, 404, 405, or 100 before a body that the client waits to send; with a fault
-   * also others, and 0 where the client gets none.
+   * The status: 200, 400, 404 or 405. It is 100 if the client waits for `100 Continue` before it
+   * sends the body. With a fault, it can be another status, or 0 if the client gets no status.
    */
   status: number;
   /** The body: a key, or a message. */
   message: string;
-  /** All of it, as it goes over the wire. */
+  /** The bytes of the response that are sent. */
   bytes: Uint8Array;
-  /** What is wrong with the request, if something is: whatever the answer is under a fault. */
+  /** What is wrong with the request, if anything. It is the same with and without a fault. */
   error?: Remark;
-  /** The fault that this response has; absent if the response is sound. */
+  /** The fault of this response; absent if it has none. */
   fault?: FaultName;
-  /** The request that it answers; before a 100, as far as it has come. */
+  /** The request. If the status is 100, only the part that has been received. */
   request: Uint8Array;
-  /** That request's method, or `""` if there is no request line that can be made out. */
+  /** The method of the request, or `""` if the request line cannot be parsed. */
   method: string;
-  /** The user id that its path names, decoded. */
+  /** The user id in the path of the request, decoded. */
   userId?: string;
 }
 
-/** A connection has ended. */
+/** A connection has closed. */
 export interface ClosedEvent extends ConnectionEvent {
   /** Which event it is. */
   type: "closed";
-  /** Who ended it: the side that was seen to close its half first, or to reset the connection. */
+  /** Which side closed it: the first to shut down its sending side or to reset the connection. */
   by: "client" | "server";
 }

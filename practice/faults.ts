@@ -1,5 +1,5 @@
 /**
- * The table of faults: what may be wrong with the responses of a key server.
+ * The table of faults: what can be wrong with the responses of a key server.
  *
  * @module
  */
@@ -42,41 +42,41 @@ export type FaultName =
 /** The method of the requests whose responses have a fault. */
 export type FaultTarget = "KEY" | "PUT";
 
-/** Which responses have which fault. */
+/** The fault of a server, and the responses that have it. */
 export interface FaultSetting {
-  /** What is wrong with the responses, if anything. */
+  /** The fault of the responses, if any. */
   readonly fault: FaultName | undefined;
   /** The method that the fault is limited to, if any. */
   readonly faultOn: FaultTarget | undefined;
 }
 
-/** What a fault is, and what becomes of a client that meets it. */
+/** A fault, and what a client must do about it. */
 export interface Fault {
-  /** Whether no client can get a key. If not, the response is right, but delivered oddly. */
+  /** Whether no client can get a key. If `false`, the response is correct but delivered oddly. */
   readonly isBroken: boolean;
   /** What happens on the wire. */
   readonly description: string;
   /** What a good client does. */
   readonly good: string;
-  /** What to do if yours does not. */
+  /** What to change in a client that does not do this. */
   readonly help: string;
 }
 
-/** How a response goes over the wire. */
+/** How a response is sent. */
 export interface Delivery {
-  /** The status that the client is to see; 0 if it gets no response. */
+  /** The status of the response; 0 if the client gets no response. */
   readonly status: number;
-  /** The message that the client is to see. */
+  /** The message in the response. */
   readonly message: string;
-  /** What is written, each part in a separate write. */
+  /** The bytes to send, each part in a separate write. */
   readonly parts: readonly Uint8Array[];
   /** Milliseconds before the first part. */
   readonly delay?: number;
-  /** Milliseconds before each further part. */
+  /** Milliseconds before each other part. */
   readonly pause?: number;
-  /** Whether the connection closes after it. */
+  /** Whether the server closes the connection after the response. */
   readonly isLast: boolean;
-  /** Whether the connection is reset. */
+  /** Whether the server resets the connection. */
   readonly isReset?: boolean;
 }
 
@@ -85,8 +85,8 @@ export interface Delivery {
  *
  * @param setting The fault of the server, and the method that it is limited to.
  * @param method The method of the request.
- * @param request The request, of which the first line is enough.
- * @returns The fault, or `undefined` if the response is sound.
+ * @param request The request. Its first line is enough.
+ * @returns The fault, or `undefined` if the response has none.
  */
 export function faultOf(
   { fault, faultOn }: FaultSetting,
@@ -98,11 +98,11 @@ export function faultOf(
 }
 
 /**
- * Returns whether a client follows the redirect of the fault `redirect`. Its response is sound:
- * another redirect would send a client that follows each of them round in circles.
+ * Returns whether a client follows the redirect of the fault `redirect`. The response to this
+ * request has no fault: another redirect would send the client in circles.
  *
  * @param fault The fault of the server.
- * @param request The request, of which the first line is enough.
+ * @param request The request. Its first line is enough.
  * @returns Whether the request is for the path of the redirect.
  */
 export function isFollowing(fault: FaultName, request: Uint8Array): boolean {
@@ -112,12 +112,12 @@ export function isFollowing(fault: FaultName, request: Uint8Array): boolean {
 const MOVED_REGEXP = / (?:http:\/\/[^/ ]+)?\/moved\/ /;
 
 /**
- * Returns how a response goes over the wire. Changes nothing.
+ * Returns how to send a response. It changes nothing.
  *
  * @param response The response.
- * @param fault The fault that it has, if any.
+ * @param fault The fault of the response, if any.
  * @param delay Milliseconds that the fault `slow` waits.
- * @returns What is to be written, and when.
+ * @returns What to send, and when.
  */
 export function deliver(
   response: KeyResponse,
@@ -142,8 +142,8 @@ function broken(...[description, good, help, deliver]: Parameters<typeof odd>): 
 function status(status: number, description: string, message: string): Row {
   return broken(
     `status ${status} and ${description}`,
-    "shows the message, and sends no PUT",
-    "check the status first, `int(head.split()[1])`: only 200 comes with a key",
+    "shows the message, and does not send PUT",
+    "check the status first, `int(head.split()[1])`: only a response with status 200 has a key",
     (response) => {
       const headers = status === 405 ? "Allow: GET\r\n" : "";
       return whole(withMessage({ ...response, status, headers }, message));
@@ -156,7 +156,7 @@ function whole(response: KeyResponse, parts: Uint8Array[] = [encode(response)]):
   return { status, message, isLast, parts };
 }
 
-/** Nothing of a response but these bytes, and then the connection closes. */
+/** Sends only these bytes in place of the response, then closes the connection. */
 function instead(...parts: Uint8Array[]): Delivery {
   return { status: 0, message: "", isLast: true, parts };
 }
@@ -165,13 +165,13 @@ function toTheClose(response: KeyResponse): Delivery {
   return whole({ ...response, framing: "", isLast: true });
 }
 
-/** RFC 9110 section 5.1: the names of header fields are case-insensitive. */
+/** Sends lowercase header names. They are case-insensitive: RFC 9110 section 5.1. */
 function inLowerCase(response: KeyResponse): Delivery {
   const head = headOf(response).replace(/^[\w-]+(?=:)/gm, (name) => name.toLowerCase());
   return whole(response, [ENCODER.encode(head + bodyOf(response))]);
 }
 
-/** RFC 9112 section 7.1. A client of HTTP/1.0 knows no chunks. */
+/** Sends a chunked body: RFC 9112 section 7.1. HTTP/1.0 has no chunks. */
 function inChunks(response: KeyResponse): Delivery {
   if (response.isHttp10) return toTheClose(response);
   const framing = "Transfer-Encoding: chunked\r\n";
@@ -186,19 +186,20 @@ function inChunks(response: KeyResponse): Delivery {
   return whole(response, [concat(parts)]);
 }
 
-const CHUNK_SIZE = 60; // so that a size has a letter in it: 3c, 3c and 8 for a key
+const CHUNK_SIZE = 60; // for a size with a letter: the sizes for a key are 3c, 3c and 8
 const PADDING = Array.from(
-  { length: 32 }, // not 64: some libraries take no more fields than that
+  { length: 32 }, // not 64: some libraries allow no more header fields than that
   (_, n) => `X-Padding-${String(n + 1).padStart(2, "0")}: ${"x".repeat(240)}\r\n`, // 256 bytes
 ).join("");
-// As long as a key is, or just like one: who looks at the body alone takes them for a key.
-const NO_KEY = "No key here, though this text has 128 characters, as a key has, and a 200 in it: ";
+// These bodies have 128 characters, like a key. A client that ignores the status, or checks only
+// the length, takes them for one.
+const NO_KEY = "No key here, though this text has 128 characters like a key, and contains a 200. ";
 const messageOf = (status: number) =>
-  `${NO_KEY}what counts is the status line, which says ${status}.`;
-const ELSEWHERE = `${NO_KEY}status 308 sends you elsewhere, but not to one.`;
+  `${NO_KEY}Only the status line counts. Its status is ${status}.`;
+const ELSEWHERE = `${NO_KEY}Status 308 is a redirect, but it leads nowhere.`;
 const LIKE_A_KEY = "0123456789abcdef".repeat(8);
 const PAGE = '<!doctype html><html lang="en"><title>It works</title><h1>It works!</h1>' +
-  "<p>This is a page, and there is no key in it.</p></html>";
+  "<p>This is an HTML page, and contains no key.</p></html>";
 const GIBBERISH = "?!$%&/()=+*~#<>|".repeat(8);
 
 // deno-fmt-ignore
@@ -209,7 +210,7 @@ const TABLE: Record<FaultName, Row> = {
   "drip": odd("one byte at a time, each in a separate write", "reads until the response is complete",
     "one `recv()` may return part of the response: call it until `\\r\\n\\r\\n` has come, then until the body has Content-Length bytes",
     (response) => ({ ...whole(response, Array.from(encode(response), (byte) => Uint8Array.of(byte))), pause: 2 })),
-  "split": odd("the body comes 0.2 s after the headers", "reads on after the headers",
+  "split": odd("the body comes 0.2 s after the headers", "continues to read after the headers",
     "the first `recv()` may return only the headers: call it again until the body has Content-Length bytes",
     (response) => {
       const headers = `${response.headers}Cache-Control: no-store\r\n`; // so that the head is longer than a key
@@ -217,9 +218,9 @@ const TABLE: Record<FaultName, Row> = {
       return { ...whole(response, parts.map((t) => ENCODER.encode(t))), pause: 200 };
     }),
   "chunked": odd("the body in chunks, without Content-Length", "joins the chunks",
-    "if the headers have `Transfer-Encoding: chunked`, read a line with a size, `int(line, 16)`, then that many bytes and `\\r\\n`, until the size is 0; use only the chunk data",
+    "if the headers have `Transfer-Encoding: chunked`, read a line with the size, `int(line, 16)`, then the chunk of that size and `\\r\\n`; repeat this until the size is 0, and use only the chunk data",
     inChunks),
-  "no-length": odd("no Content-Length; the body ends when the connection closes", "reads to the end",
+  "no-length": odd("no Content-Length; the body ends when the connection closes", "reads until the connection closes",
     "if the headers have no Content-Length, read until `recv()` returns `b''`",
     toTheClose),
   "keep-open": odd("the connection stays open; lowercase header names", "stops at the end of the body",
@@ -229,18 +230,18 @@ const TABLE: Record<FaultName, Row> = {
     "if the status is from 100 to 199, skip to the empty line and read the next response",
     (response) => response.isHttp10 ? whole(response)
       : { ...whole(response, [ENCODER.encode(CONTINUE), encode(response)]), pause: 200 }),
-  "long-head": odd("8 KiB of headers before the body", "reads to the empty line",
-    "call `recv()` until `\\r\\n\\r\\n` has come, even if the headers are long; the body comes after it",
+  "long-head": odd("8 KiB of headers before the body", "reads until the empty line",
+    "call `recv()` until you have received `\\r\\n\\r\\n`, however long the headers are; the body comes after it",
     (response) => whole({ ...response, headers: response.headers + PADDING })),
   "status-400": status(400, "a message", messageOf(400)),
   "status-404": status(404, "a message", messageOf(404)),
   "status-405": status(405, "a message", messageOf(405)),
   "status-500": status(500, "a message that looks like a key", LIKE_A_KEY),
-  "redirect": broken("status 308 and another path", "does not take it for a key",
-    "check the status first, `int(head.split()[1])`: only 200 comes with a key",
+  "redirect": broken("status 308 and another path", "does not use the body as a key",
+    "check the status first, `int(head.split()[1])`: only a response with status 200 has a key",
     (response) => whole(withMessage({ ...response, status: 308, headers: "Location: /moved/\r\n" }, ELSEWHERE))),
-  "empty": broken("the connection closes without a byte", "notices that nothing has come",
-    "`recv()` returns `b''` again and again after the server has closed: leave the loop, `if not data: break`, and check what you have received",
+  "empty": broken("the connection closes without a byte", "notices that there is no response",
+    "when the server has closed the connection, each `recv()` returns `b''`: leave the loop, `if not data: break`, and check what you have received",
     () => instead()),
   "truncate": broken("the connection closes after half of the body", "notices that half is missing",
     "after the last `recv()`, compare the length of the body with Content-Length: if it is shorter, the response is not complete",
@@ -250,13 +251,13 @@ const TABLE: Record<FaultName, Row> = {
       return { ...whole(response, [wire.subarray(0, wire.length - half)]), isLast: true };
     }),
   "reset": broken("the connection is reset instead of a response", "catches the error",
-    "`recv()` raises ConnectionResetError: put the conversation into `try:` and add `except OSError:`",
+    "`recv()` raises ConnectionResetError: put the conversation into `try:`, and add `except OSError:`",
     () => ({ ...instead(), isReset: true })),
   "garbage": broken("the bytes are not HTTP, then the connection closes", "notices that there is no status line",
     "check the first line: if it does not start with `HTTP/1.`, this is not a response",
     () => instead(ENCODER.encode(`${GIBBERISH}\r\n\r\n${GIBBERISH}`))),
   "silent": broken("no response, and the connection stays open", "gives up within 30 s",
-    "set a timeout before you connect, `sock.settimeout(10)`; when it is over, close the socket",
+    "set a timeout before you connect, `sock.settimeout(10)`; if it expires, close the socket",
     () => ({ ...instead(), isLast: false })),
   "short-key": broken("status 200 and a key of 127 digits", "counts the digits",
     "a key has exactly 128 digits: check `len(body) == 128`",
@@ -267,8 +268,9 @@ const TABLE: Record<FaultName, Row> = {
 };
 
 /**
- * All faults by their names, in the order of the drill: the first eight are delivered oddly, which
- * does not disturb a good client, the others are broken, and a good client gives no key.
+ * All faults by name, in the order of the drill. With the first eight, the response is delivered
+ * oddly, and a good client still succeeds. With the others it is broken, and a good client returns
+ * no key.
  *
  * @example Usage
  * ```ts
@@ -300,7 +302,7 @@ export function checkFault(name: FaultName | undefined): FaultName | undefined {
  *
  * @param method The method, if one is given.
  * @returns The method.
- * @throws {TypeError} If it is another one.
+ * @throws {TypeError} If it is another method.
  */
 export function checkFaultTarget(method: FaultTarget | undefined): FaultTarget | undefined {
   if (method === undefined || method === "KEY" || method === "PUT") return method;

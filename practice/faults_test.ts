@@ -40,25 +40,25 @@ const test = concurrentTests("startKeyServer() with each fault");
 
 /** What comes of a KEY and of a PUT: a key or a text, or the code of the error and the status. */
 const OUTCOMES: Record<FaultName, [key: string, put: RegExp | string]> = {
-  "slow": ["key", /^no key was issued/],
-  "drip": ["key", /^no key was issued/],
-  "split": ["key", /^no key was issued/],
-  "chunked": ["key", /^no key was issued/],
-  "no-length": ["key", /^no key was issued/],
-  "keep-open": ["key", /^no key was issued/],
-  "interim": ["key", /^no key was issued/],
-  "long-head": ["key", /^no key was issued/],
-  "status-400": ["refused 400", /which says 400/],
-  "status-404": ["refused 404", /which says 404/],
-  "status-405": ["refused 405", /which says 405/],
+  "slow": ["key", /^no key issued/],
+  "drip": ["key", /^no key issued/],
+  "split": ["key", /^no key issued/],
+  "chunked": ["key", /^no key issued/],
+  "no-length": ["key", /^no key issued/],
+  "keep-open": ["key", /^no key issued/],
+  "interim": ["key", /^no key issued/],
+  "long-head": ["key", /^no key issued/],
+  "status-400": ["refused 400", /Its status is 400/],
+  "status-404": ["refused 404", /Its status is 404/],
+  "status-405": ["refused 405", /Its status is 405/],
   "status-500": ["refused 500", /^[\da-f]{128}$/],
-  "redirect": ["refused 308", /status 308 sends you elsewhere/],
+  "redirect": ["refused 308", /Status 308 is a redirect/],
   "empty": ["closed-early undefined", "closed-early"],
   "truncate": ["closed-early undefined", "closed-early"],
   "reset": ["closed-early undefined", "closed-early"],
   "garbage": ["malformed undefined", "malformed"],
   "silent": ["timed-out undefined", "timed-out"],
-  "short-key": ["not-a-key 200", /^no key was issued/],
+  "short-key": ["not-a-key 200", /^no key issued/],
   "not-a-key": ["not-a-key 200", /^<!doctype html>/],
 };
 
@@ -99,7 +99,7 @@ for (const [fault, [outcome, said]] of Object.entries(OUTCOMES)) {
 
 const HEAD = "HTTP/1\\.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\n";
 const DATE = "Date: [^\r\n]*\r\n";
-const NO_KEY = "No key here, though this text has 128 characters, as a key has, and a 200 in it: ";
+const NO_KEY = "No key here, though this text has 128 characters like a key, and contains a 200. ";
 
 /** What a KEY gets back under each fault, and how its connection ends. */
 const FAULT_WIRES: Record<
@@ -233,8 +233,8 @@ test("startKeyServer() with the fault keep-open never closes first", async () =>
   await delay(200);
   assertEquals(server.remarks().filter((code) => code === "kept-open").length, 1); // once
   const { remark } = await server.event("remark", ({ remark }) => remark.code === "kept-open");
-  assertStringIncludes(remark.message, "stop reading after Content-Length, 128 bytes of body");
-  await client.send(`PUT /key/Ada/${key}/ HTTP/1.1\r\nHost: a\r\n\r\n`);
+  assertStringIncludes(remark.help, "stop after Content-Length (128 bytes)");
+  await client.send(`PUT /key/Ada/${key}/ HTTP/1.1\r\nHost: a\r\nUser-Agent: b\r\n\r\n`);
   assertEquals(bodyOf(await client.read(1)), SUCCESS);
   assertEquals(server.events.filter(({ type }) => type === "closed"), []);
   server.fault = "split"; // which holds nothing open
@@ -249,7 +249,7 @@ test("startKeyServer() with the fault silent hears all, never answers, and ends 
   await client.send(KEY_REQUEST);
   await server.event("answer");
   await delay(200);
-  await client.send("PUT /key/Ada/None/ HTTP/1.1\r\nHost: a\r\n\r\n");
+  await client.send("PUT /key/Ada/None/ HTTP/1.1\r\nHost: a\r\nUser-Agent: b\r\n\r\n");
   const { status, error } = await server.event("answer", ({ method }) => method === "PUT");
   assertEquals([status, error?.code], [0, "key-none"]);
   using other = await Client.to(server);
@@ -284,7 +284,7 @@ test("startKeyServer() answers a client that follows its redirect with 404", asy
     server.events.length = 0;
     const second = await talk(server, CLOSING_REQUEST.replace("/user/Ada/", target));
     assertEquals([statusOf(second), second.includes("\r\nLocation:")], [404, false]);
-    assertStringIncludes(bodyOf(second), "there is no such path");
+    assertStringIncludes(bodyOf(second), "unknown path");
     const answer = await server.event("answer");
     assertEquals([answer.fault, answer.error?.code], [undefined, "no-such-path"]);
   }
@@ -326,10 +326,10 @@ test("startKeyServer() says what is wrong with a request, whatever the fault ans
   const wrong = CLOSING_REQUEST.replace("/user/Ada/", "/user/Ada");
   for (
     const [fault, status, said] of [
-      ["long-head", 404, "the path does not end in a slash"],
+      ["long-head", 404, "the path does not end with a slash"],
       ["status-404", 404, NO_KEY],
       ["not-a-key", 200, "<!doctype html>"],
-      ["short-key", 404, "the path does not end in a slash"], // there is no key in it
+      ["short-key", 404, "the path does not end with a slash"], // there is no key in it
       ["garbage", 0, "\r\n\r\n"],
     ] as const
   ) {
@@ -434,7 +434,7 @@ const targetTest = concurrentTests("startKeyServer() with a fault on one method"
 /** Sends KEY, and if a key comes PUT, over one connection or two. */
 async function converse(server: KeyServer, isKept: boolean): Promise<string[]> {
   const closing = isKept ? "" : "Connection: close\r\n";
-  const tail = ` HTTP/1.1\r\nHost: a\r\n${closing}\r\n`;
+  const tail = ` HTTP/1.1\r\nHost: a\r\nUser-Agent: b\r\n${closing}\r\n`;
   using client = await Client.to(server);
   await client.send(`KEY /user/Ada/${tail}`);
   const key = isKept ? await client.response() : await client.read();
@@ -468,7 +468,7 @@ targetTest("startKeyServer() limits its fault to the responses to KEY, or to PUT
 targetTest("startKeyServer() limits its fault to a method however the requests come", async () => {
   for (const [faultOn, pattern] of [["KEY", /^[a-f\d]{60}$/], ["PUT", /no key/]] as const) {
     await using server = listen({ fault: "chunked", faultOn });
-    const put = `PUT /key/Bob/${KEY}/ HTTP/1.1\r\nHost: a\r\n\r\n`;
+    const put = `PUT /key/Bob/${KEY}/ HTTP/1.1\r\nHost: a\r\nUser-Agent: b\r\n\r\n`;
     const wire = await talk(server, KEY_REQUEST + put + KEY_REQUEST + put + CLOSING_REQUEST);
     const responses = wire.split(/(?=HTTP\/1\.1 )/);
     assertEquals(responses.map(statusOf), [200, 404, 200, 404, 200]);
@@ -501,7 +501,7 @@ targetTest("startKeyServer() resets a connection only for the method of its faul
   await using server = listen({ fault: "reset", faultOn: "PUT" });
   const { wire, end } = await capture(server, CLOSING_REQUEST);
   assertEquals([statusOf(wire), end], [200, "end"]);
-  const put = `PUT /key/Ada/${bodyOf(wire)}/ HTTP/1.1\r\nHost: a\r\n\r\n`;
+  const put = `PUT /key/Ada/${bodyOf(wire)}/ HTTP/1.1\r\nHost: a\r\nUser-Agent: b\r\n\r\n`;
   const { chunks, end: fate } = await capture(server, KEY_REQUEST + put);
   assertEquals([chunks.map(statusOf), fate], [[200], "ECONNRESET"]);
   server.faultOn = "KEY"; // connections can still be reset
@@ -516,7 +516,7 @@ targetTest(
       assertEquals(bodyOf(await talk(server, KEY_REQUEST)).length, 128); // which reads to the close
       assertEquals(server.remarks().at(-1), "idle");
       using held = await Client.to(server);
-      await held.send(`PUT /key/Ada/${KEY}/ HTTP/1.1\r\nHost: a\r\n\r\n`);
+      await held.send(`PUT /key/Ada/${KEY}/ HTTP/1.1\r\nHost: a\r\nUser-Agent: b\r\n\r\n`);
       await server.event("answer", (event) => event.fault === fault);
       using later = await Client.to(server); // is closed for being idle, when the other could be too
       await later.send(KEY_REQUEST);
@@ -541,7 +541,7 @@ targetTest(
     await server.event("remark", ({ remark }) => remark.code === "still-open");
     await server.event("closed", ({ connection }) => connection === 1);
     using broken = await Client.to(server);
-    await broken.send(`PUT /key/Ada/${KEY}/ HTTP/1.1\r\nHost: a\r\n\r\n`);
+    await broken.send(`PUT /key/Ada/${KEY}/ HTTP/1.1\r\nHost: a\r\nUser-Agent: b\r\n\r\n`);
     await broken.read();
     using later = await Client.to(server);
     await later.send(CLOSING_REQUEST);

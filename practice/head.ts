@@ -7,46 +7,46 @@
 import type { RemarkList } from "./remark.ts";
 import { trim } from "./text.ts";
 
-/** What the head of a request says. */
+/** The head of a request, parsed. */
 export interface RequestHead {
   /** The method, or `""` if there is no request line. */
   readonly method: string;
-  /** The request target, as it was sent. */
+  /** The request target, exactly as sent. */
   readonly target: string;
-  /** The method that the path takes, if it is one of the two paths of this server. */
+  /** The method that the path allows, if the path is one of the two paths of this server. */
   readonly allow?: "KEY" | "PUT";
-  /** The user id, decoded, if the request names one. */
+  /** The user id in the path, decoded, if there is one. */
   readonly userId?: string;
-  /** Where the user id is in the request. */
+  /** The position of the user id in the request. */
   readonly userSpan: Span;
-  /** The 128 hex digits of the key that a PUT brings, as they were spelt. */
+  /** The 128 hex digits of the key in a PUT request, uppercase or lowercase as sent. */
   readonly key?: string;
-  /** Fewer digits than that, if a PUT brings those. */
+  /** The digits in a PUT request, if they are fewer than 128. */
   readonly keyPart?: string;
-  /** Where the key is in the request. */
+  /** The position of the key in the request. */
   readonly keySpan: Span;
-  /** Whether it is HTTP/1.0: it needs no Host, and the connection closes after the response. */
+  /** Whether the version is HTTP/1.0: Host is optional, and by default the connection closes. */
   readonly isHttp10: boolean;
-  /** Whether the connection is for further requests (RFC 9112 section 9.3). */
+  /** Whether the connection is persistent (RFC 9112 section 9.3). */
   readonly isPersistent: boolean;
   /** Whether the client waits for a 100 before it sends the body (RFC 9110 section 10.1.1). */
   readonly expectsContinue: boolean;
-  /** Bytes of the body, if the head tells. */
+  /** The size of the body in bytes, if Content-Length gives it. */
   readonly length?: number;
-  /** Whether the body comes in chunks. */
+  /** Whether the body is chunked. */
   readonly isChunked: boolean;
-  /** Where the field that tells of a body is: the offset of its first byte, and its size. */
+  /** The position of the header field that announces a body: its offset and its size. */
   readonly framing: readonly [start: number, size: number];
-  /** Whether the head is so wrong that the end of the request, or what it means, is unknown. */
+  /** Whether the head is so wrong that the meaning or the end of the request is unknown. */
   readonly isBroken: boolean;
-  /** Whether no header field can be made out. */
+  /** Whether no header field can be recognized. */
   readonly isGarbled: boolean;
 }
 
-/** Offsets of the first byte, and of the byte after the last one. */
+/** The offset of the first byte, and of the byte after the last one. */
 export type Span = readonly [start: number, end: number];
 
-/** The head of a request of which nothing can be made out. */
+/** The head of a request that cannot be parsed at all. */
 export const NO_HEAD: RequestHead = {
   method: "",
   target: "",
@@ -65,7 +65,7 @@ export const NO_HEAD: RequestHead = {
 const LINE_REGEXP = /^([\w!#$%&'*+.^`|~-]+) ([!-~\x80-\xff]+) HTTP\/1\.(\d)$/;
 // RFC 9112 section 5: field-name ":" OWS field-value OWS.
 const FIELD_REGEXP = /^([\w!#$%&'*+.^`|~-]+):([\t\x20-\x7e\x80-\xff]*)$/;
-// RFC 9112 section 3.2.2: absolute-form, of which only the path matters here.
+// RFC 9112 section 3.2.2: absolute-form. Only its path is used.
 const ORIGIN_REGEXP = /^https?:\/\/[^/?#]+/i;
 // RFC 3986 section 3.3: pchar and "/".
 const PATH_REGEXP = /^(?:[\w.~!$&'()*+,;=:@/-]|%[\da-fA-F]{2})*$/;
@@ -74,18 +74,19 @@ const NAMED_REGEXP = /\/(?:user|key)\/(?![\da-f]{100})([!-.0-\xff]{1,256})/i;
 const KEY_REGEXP = /^[\da-f]{128}$/i;
 // RFC 9110 section 7.2: uri-host [ ":" port ].
 const HOST_REGEXP = /^(?:[\w.~%!$&'()*+,;=-]+|\[[\da-f:.%\w-]+\])(?::\d*)?$/i;
-// What can never become a request, whatever follows: TLS, UTF-16 and the like.
+// A start that no request can have: TLS, UTF-16 and similar.
 export const HOPELESS_START_REGEXP =
   // deno-lint-ignore no-control-regex
   /^(?=[^]{4})(?:\x16\x03|\xff\xfe|\xfe\xff|\0|[!-~]\0|\x80[\x02-\x05]|["'`{[<(]|b["'])|^PRI \*/;
 
 /**
- * Reads a head.
+ * Parses the head of a request.
  *
- * @param text The head, one character for each byte: the empty line included, if it has come.
- * @param isWhole Whether the empty line has come.
- * @param remarks Takes what is to be said about the head.
- * @returns What the head says.
+ * @param text The head, one character for each byte. It includes the empty line, if that has been
+ * received.
+ * @param isWhole Whether the empty line has been received.
+ * @param remarks The list to which remarks are added.
+ * @returns The parsed head.
  */
 export function parseHead(text: string, isWhole: boolean, remarks: RemarkList): RequestHead {
   const lineAt = /^(?:[ \t]*\r?\n)*/.exec(text)![0].length;
@@ -93,11 +94,13 @@ export function parseHead(text: string, isWhole: boolean, remarks: RemarkList): 
   const line = parseLine(text, lineAt, remarks);
   if (line.isGarbled) return { ...NO_HEAD, ...line };
   const fields = parseFields(text, lineAt, line.isHttp10, isWhole, remarks);
+  const { hasUserAgent: _, host: __, ...framing } = fields;
   const path = line.target === "" ? {} : parseTarget(line.target, line.method, lineAt, remarks);
+  if (isWhole && !fields.hasUserAgent) noteHandwriting(line, fields, lineAt, remarks);
   return {
     ...NO_HEAD,
     ...line,
-    ...fields,
+    ...framing,
     ...path,
     isBroken: line.isBroken || fields.isBroken || path.isBroken === true,
   };
@@ -107,6 +110,22 @@ type Line = Pick<
   RequestHead,
   "method" | "target" | "isHttp10" | "isBroken" | "isGarbled" | "userId"
 >;
+
+/** Adds notes on details that occur only in requests written by hand. */
+function noteHandwriting(
+  { method, target, isHttp10 }: Line,
+  { host }: Fields,
+  lineAt: number,
+  remarks: RemarkList,
+): void {
+  const targetAt = lineAt + method.length + 1;
+  if (isHttp10) remarks.say("http-1.0", targetAt + target.length + 1, "HTTP/1.0".length);
+  const origin = ORIGIN_REGEXP.exec(target)?.[0] ?? "";
+  if (origin) remarks.say("absolute-form", targetAt, origin.length);
+  if (host && remarks.port && remarks.port !== (/:(\d+)$/.exec(host.text)?.[1] ?? "80")) {
+    remarks.say("other-host", host.at, host.text.length);
+  }
+}
 
 function parseLine(head: string, at: number, remarks: RemarkList): Line {
   const line = head.slice(at, head.indexOf("\n", at)).replace(/\r$/, "");
@@ -122,10 +141,15 @@ function parseLine(head: string, at: number, remarks: RemarkList): Line {
   return { method: "", target: "", isHttp10: false, isBroken: true, isGarbled, userId };
 }
 
-type Fields = Pick<
-  RequestHead,
-  "isPersistent" | "expectsContinue" | "length" | "isChunked" | "framing" | "isBroken"
->;
+interface Fields extends
+  Pick<
+    RequestHead,
+    "isPersistent" | "expectsContinue" | "length" | "isChunked" | "framing" | "isBroken"
+  > {
+  hasUserAgent: boolean;
+  /** A valid Host header field, and its offset. */
+  host?: { text: string; at: number };
+}
 
 function parseFields(
   text: string,
@@ -138,6 +162,8 @@ function parseFields(
   let lfAlone = text[at - 2] === "\r" ? -1 : at - 1;
   let hosts = 0;
   let isHostMeant = false;
+  let host: Fields["host"];
+  let hasUserAgent = false;
   let connection = "";
   let expectsContinue = false;
   let length: number | undefined;
@@ -163,7 +189,11 @@ function parseFields(
     switch (name.toLowerCase()) {
       case "host":
         if (++hosts === 2) remarks.say("two-hosts", at, line.length);
-        else if (!literal && !HOST_REGEXP.test(content)) remarks.explain("host", content, valueAt);
+        else if (literal || HOST_REGEXP.test(content)) host = { text: content, at: valueAt };
+        else remarks.explain("host", content, valueAt);
+        break;
+      case "user-agent":
+        hasUserAgent = true;
         break;
       case "connection":
         connection += `,${content.toLowerCase()}`;
@@ -200,7 +230,8 @@ function parseFields(
   }
   const options = connection.split(",").map(trim);
   const isPersistent = isHttp10 ? options.includes("keep-alive") : !options.includes("close");
-  return { isPersistent, expectsContinue, length, isChunked, framing, isBroken };
+  const body = { length, isChunked, framing };
+  return { isPersistent, expectsContinue, ...body, isBroken, hasUserAgent, host };
 }
 
 type Path = Partial<
@@ -211,7 +242,7 @@ type Path = Partial<
 >;
 
 function parseTarget(whole: string, method: string, lineAt: number, remarks: RemarkList): Path {
-  const named = { userId: nameOf(whole) }; // also where the rest of the path is wrong
+  const named = { userId: nameOf(whole) }; // even if the rest of the path is wrong
   const origin = ORIGIN_REGEXP.exec(whole)?.[0] ?? "";
   const at = lineAt + method.length + 1 + origin.length;
   const target = whole.slice(origin.length) || (origin && "/");
@@ -248,7 +279,7 @@ function parseTarget(whole: string, method: string, lineAt: number, remarks: Rem
   const userId = decodeUtf8(user);
   if (userId === undefined) remarks.say("user-not-utf-8", userAt, user.length);
   const key = allow === "PUT" ? parseKey(keyText, keyAt, remarks) : {};
-  if (remarks.count > count) remarks.withdraw("odd-character"); // which was a part of that
+  if (remarks.count > count) remarks.withdraw("odd-character"); // another remark covers it
   return {
     allow,
     userId,
@@ -266,13 +297,16 @@ function parseKey(text: string, at: number, remarks: RemarkList): Pick<Path, "ke
   return code === "short-key" ? { keyPart: key } : {};
 }
 
-/** Tells the user that a line or a path names, as far as it can be made out. */
+/** Returns the user id in a line or a path, if one can be recognized. */
 function nameOf(text: string): string | undefined {
   const segment = NAMED_REGEXP.exec(text)?.[1];
   return segment && decodeUtf8(segment);
 }
 
-/** Percent-decodes; bytes that were not encoded are taken as they are. `undefined` if it is no UTF-8. */
+/**
+ * Decodes percent-encoding and UTF-8. Bytes above 0x7f may also be unencoded. Returns `undefined`
+ * if the bytes are not UTF-8.
+ */
 function decodeUtf8(segment: string): string | undefined {
   const ascii = segment.replace(/[\x80-\xff]/g, (byte) => `%${byte.charCodeAt(0).toString(16)}`);
   try {

@@ -1,14 +1,14 @@
 /**
- * Calls the functions that a caller of this package has passed in.
+ * Calls the callbacks that users of this package pass in.
  *
  * @module
  */
 
 /**
- * Calls a callback. Whatever it throws, or rejects with, is dropped: it is not the client's problem,
- * and must not end the process.
+ * Calls a callback. Errors that it throws, or rejects with, are ignored: they must not affect the
+ * client or end the process.
  *
- * @param callback What to call, if there is something.
+ * @param callback The callback, if there is one.
  * @param value Its argument.
  */
 export async function notify<T>(
@@ -18,6 +18,6 @@ export async function notify<T>(
   try {
     await callback?.(value);
   } catch {
-    // It is dropped.
+    // The error is ignored.
   }
 }

@@ -1,34 +1,34 @@
 /**
- * A process that the drill runs: with bounded output, and an end that includes its children.
+ * A process that the drill runs. Its output is limited, and ending it also ends its children.
  *
  * @module
  */
 
 const MAX_OUTPUT = 1_048_576; // characters of output that are kept: the first and the last half
-const GRACE_TIME = 500; // ms for output that comes after the end of the process
+const GRACE_TIME = 500; // ms for output after the end of the process
 const ENCODER = new TextEncoder();
 
-/** What a process is started with. */
+/** The options of a process. */
 export interface ProcessOptions {
   command: string;
   args: readonly string[];
   env: Record<string, string>;
-  /** Called with each line of standard output. By default the lines belong to the output. */
+  /** Called with each line of standard output. By default, the lines are part of the output. */
   onLine?: (line: string) => void;
 }
 
-/** A running process, the leader of a group of its own. */
+/** A running process. It is the leader of a new process group. */
 export class CandidateProcess {
-  /** Resolves when it has ended and its output has been read. */
+  /** Resolves when the process has ended and its output has been read. */
   readonly ended: Promise<Deno.CommandStatus>;
-  /** What it has written, standard output and standard error as they came. */
+  /** Its output: standard output and standard error, in the order in which they were received. */
   get output(): string {
     return this.#start + this.#rest;
   }
 
   #start = "";
   #rest = "";
-  /** Whether a process that it has started was still running after its end. */
+  /** Whether another process that it started was still running after its end. */
   hasLeft = false;
   #child: Deno.ChildProcess;
   #stdin: WritableStreamDefaultWriter<Uint8Array> | undefined;
@@ -37,13 +37,13 @@ export class CandidateProcess {
    * Starts a process.
    *
    * @throws {Deno.errors.NotFound} If the command does not exist.
-   * @throws {Deno.errors.NotCapable} If it must not be run.
+   * @throws {Deno.errors.NotCapable} If there is no permission to run it.
    */
   constructor({ command, args, env, onLine }: ProcessOptions) {
     this.#child = new Deno.Command(command, {
       args: [...args],
       env,
-      detached: true, // Ctrl-C at the terminal is for the drill alone, which ends the whole group
+      detached: true, // Ctrl-C reaches only the drill, which then ends the whole group
       stdin: onLine ? "piped" : "null",
       stdout: "piped",
       stderr: "piped",
@@ -66,15 +66,15 @@ export class CandidateProcess {
     this.#stdin?.write(ENCODER.encode(`${line}\n`)).catch(() => {}); // it may have ended
   }
 
-  /** Ends the process with all that it has started, and waits until they have ended. */
+  /** Ends the process and all processes that it has started, and waits until it has ended. */
   async kill(): Promise<void> {
     this.#stdin?.close().catch(() => {});
-    // A driver then ends its group itself, if the drill may run this program, but not kill groups.
+    // The drill may lack permission to kill a group. Then the driver does it when stdin closes.
     if (!this.#killGroup() && this.#stdin) await this.#endWithin(GRACE_TIME);
     try {
       this.#child.kill("SIGKILL");
     } catch {
-      // It has ended already.
+      // The process has already ended.
     }
     await this.ended;
   }
@@ -86,13 +86,13 @@ export class CandidateProcess {
     clearTimeout(timer);
   }
 
-  /** Returns whether there was somebody to kill. */
+  /** Kills the group. Returns whether there was a process to kill. */
   #killGroup(): boolean {
     try {
       Deno.kill(-this.#child.pid, "SIGKILL");
       return true;
     } catch {
-      return false; // nobody is left, or only some programs may be run
+      return false; // no process is left, or there is no permission
     }
   }
 
@@ -120,7 +120,7 @@ class OutputReader {
     this.ended = this.#read(onText);
   }
 
-  /** Gives up: a process that has left the group may hold the stream open. */
+  /** Stops reading: a process outside the group may keep the stream open. */
   cancel(): void {
     this.#reader.cancel().catch(() => {});
   }
@@ -135,7 +135,7 @@ class OutputReader {
   }
 }
 
-/** Cuts text into lines. A line that does not end is dropped. */
+/** Splits text into lines. Drops the last line if it has no line ending. */
 function byLine(onLine: (line: string) => void): (text: string) => void {
   let rest = "";
   return (text) => {

@@ -1,5 +1,5 @@
 /**
- * Verdicts on a program: what it sent, how it ended, and what it printed.
+ * Verdicts on a program: judges what it sent, how it ended, and what it printed.
  *
  * @module
  */
@@ -7,7 +7,6 @@
 import { answersOf, isPut, isUnread, quote } from "./drill_events.ts";
 import type { AnswerEvent, KeyServerEvent } from "./events.ts";
 import { FAULTS } from "./faults.ts";
-import { factOf } from "./remark.ts";
 import {
   type DrillRound,
   faultOf,
@@ -20,31 +19,31 @@ import {
 import { cut, escapeControls } from "./text.ts";
 import { connectHelp, type DrillCause, helpOf, SERVE_HELP } from "./verdicts.ts";
 
-/** A run of a program, and what came of it. */
+/** A run of a program, and its outcome. */
 export interface ProgramRun {
   readonly round: DrillRound;
-  /** Where the drill listens. */
+  /** The IP address and the port of the drill. */
   readonly address: string;
-  /** How it ended; nothing if it did not. */
+  /** How the program ended; `undefined` if it did not. */
   readonly status?: Deno.CommandStatus;
-  /** Whether a process that it has started was still running after its end. */
+  /** Whether a process that it started was still running after its end. */
   readonly hasLeft?: boolean;
   /** How long it took. */
   readonly seconds: number;
   /** What it printed. */
   readonly output: string;
-  /** What happened on the wire. */
+  /** The events of the server. */
   readonly events: readonly KeyServerEvent[];
-  /** Whether an earlier round has shown that the program can bring a key back. */
+  /** Whether an earlier round has shown that the program can send a key back. */
   readonly isProven: boolean;
 }
 
-const MAX_SEARCHED = 65_536; // characters of output in which a crash is looked for
+const MAX_SEARCHED = 65_536; // characters of output that are searched for a crash
 const MAX_TIME = 15_000; // ms from KEY to PUT
 
-/** The words with which an uncaught error ends a program, in the languages that say so. */
+/** Matches the output of a program that was ended by an uncaught error, in several languages. */
 const CRASH_REGEXPS = [
-  /^ {2}File "[^\n]*", line \d+\n(?: {4}[^\n]*\n)*(?<error>\w+Error: [^\n]*)/m, // Python, before it runs
+  /^ {2}File "[^\n]*", line \d+\n(?: {4}[^\n]*\n)*(?<error>\w+Error: [^\n]*)/m, // Python, error before the start
   /^Traceback \(most recent call last\):[^]*?^(?<error>\w[^\n]*)/m, // Python
   /^Exception in thread "[^"]*" (?<error>[^\n]*)/m, // Java
   /^(?<error>panic: [^\n]*)/m, // Go
@@ -58,7 +57,7 @@ const CRASH_REGEXPS = [
   /^terminate called [^\n]*\n\s*what\(\): +(?<error>[^\n]*)/m, // C++
 ];
 
-/** Judges a run; returns `null` if the program did what it must. */
+/** Judges a run. Returns `null` if the program did what it must do. */
 export function judgeProgram(run: ProgramRun): DrillCause | null {
   const cause = judgeRun(run);
   if (cause === null || !run.hasLeft || run.status === undefined) return cause;
@@ -94,7 +93,7 @@ function judgeRun(run: ProgramRun): DrillCause | null {
   return sent ?? crash ?? judgeOutput(run);
 }
 
-/** What to do about a crash before the first request. */
+/** Returns what to do about a crash before the first request. */
 function startHelp({ address }: ProgramRun, { rationale, help }: DrillCause): string {
   if (rationale.startsWith("the program crashed with SIG")) return help;
   return /refused/i.test(rationale) ? connectHelp(address) : "correct this error first";
@@ -110,21 +109,21 @@ function judgeProof({ isProven }: ProgramRun): DrillCause | null {
   };
 }
 
-/** Judges whether the program ended by itself, without a crash. */
+/** Judges whether the program ended by itself and did not crash. */
 function judgeEnd(run: ProgramRun): DrillCause | null {
   const { status, seconds, output, address } = run;
   if (status === undefined) {
     const rationale = `the program has not ended after ${Math.round(seconds)} s`;
     const [first] = requests(run);
     const remark = unfinished(run);
-    if (remark) return { rationale: `${rationale}: ${factOf(remark)}`, help: helpOf(remark) };
+    if (remark) return { rationale: `${rationale}: ${remark.fact}`, help: helpOf(remark) };
     return first
       ? { rationale, help: helpFor(run) }
       : { rationale: `${rationale}, and sent no request`, help: connectHelp(address) };
   }
   const signal = status.signal ?? SHELL_SIGNALS[status.code];
   const tail = output.slice(-MAX_SEARCHED);
-  for (const pattern of status.success ? [] : CRASH_REGEXPS) { // else the program has caught it
+  for (const pattern of status.success ? [] : CRASH_REGEXPS) { // after success, the error was caught
     const match = pattern.exec(tail);
     const error = match?.groups?.error;
     if (error === undefined) continue;
@@ -144,14 +143,14 @@ function judgeEnd(run: ProgramRun): DrillCause | null {
 const SOCKET_ERROR_REGEXP = /^(?:Connection\w+|BrokenPipeError|TimeoutError|OSError|socket\.)/;
 const CATCH_HELP = "catch it: put the conversation into `try:`, then `except OSError:`";
 
-/** The line of the program that a Python traceback names last. */
+/** Returns the last line of the program that a Python traceback mentions. */
 function lineOf(traceback: string): string {
   const lines = traceback.matchAll(/^ {2}File "(?!.*[\\/]lib[\\/]|<).*?([^\\/"]+)", line (\d+)/gim);
   const [, file, line] = [...lines].at(-1) ?? [];
   return line === undefined ? "" : ` in line ${line} of ${file}`;
 }
 
-/** The signals that a shell tells by its exit status. */
+/** The signals that a shell reports as its exit status. */
 const SHELL_SIGNALS: Record<number, Deno.Signal> = {
   132: "SIGILL",
   134: "SIGABRT",
@@ -168,18 +167,18 @@ function judgeKeyRequest(run: ProgramRun): DrillCause | null {
     return {
       rationale: `the program sent no KEY request${
         first ? ` but ${quote(first.request)}` : remark ? "" : exitOf(run)
-      }${remark ? `: ${factOf(remark)}` : ""}`,
+      }${remark ? `: ${remark.fact}` : ""}`,
       help: remark ? helpOf(remark) : first ? "send KEY first" : connectHelp(run.address),
     };
   }
   if (!key.error) return null;
   return {
-    rationale: `the server refused the KEY request: ${factOf(key.error)}`,
+    rationale: `the server refused the KEY request: ${key.error.fact}`,
     help: helpOf(key.error),
   };
 }
 
-/** How a program has ended that has sent nothing, and what it has printed last. */
+/** Returns how a program that sent nothing has ended, and the last line that it printed. */
 function exitOf({ status, output }: ProgramRun): string {
   if (status!.success) return "";
   const last = output.trimEnd().split("\n").at(-1)!;
@@ -187,7 +186,7 @@ function exitOf({ status, output }: ProgramRun): string {
   return ` and ended with exit status ${status!.code}${about}`;
 }
 
-/** Judges the PUT of a round that has a key. */
+/** Judges the PUT request in a round that has a key. */
 function judgePutRequest(run: ProgramRun): DrillCause | null {
   const { round, isProven } = run;
   const put = puts(run).at(-1);
@@ -197,7 +196,7 @@ function judgePutRequest(run: ProgramRun): DrillCause | null {
   const { error } = put;
   if (error) {
     return {
-      rationale: `the server refused ${quote(put.request)}: ${factOf(error)}`,
+      rationale: `the server refused ${quote(put.request)}: ${error.fact}`,
       help: faultOf(round) && isProven && !isBroken(round.name) ? help : helpOf(error),
     };
   }
@@ -215,7 +214,7 @@ function judgePutRequest(run: ProgramRun): DrillCause | null {
   };
 }
 
-/** Judges whether the message has been read and printed. */
+/** Judges whether the program has read and printed the message. */
 function judgeOutput(run: ProgramRun): DrillCause | null {
   const { round, output, events } = run;
   if (isCutOff(round.name)) return null;
@@ -249,7 +248,7 @@ function puts(run: ProgramRun): AnswerEvent[] {
   return requests(run).filter(({ request }) => isPut(request) && !isMoved(run.round, request));
 }
 
-/** What is wrong with a request that is not whole. */
+/** Returns what is wrong with an incomplete request. */
 function unfinished({ events }: ProgramRun) {
   const event = events.find((event) =>
     event.type === "remark" && event.remark.severity === "error"

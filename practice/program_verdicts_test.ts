@@ -18,8 +18,13 @@ const NO_PUT = "if there is no key, send no PUT";
 
 // ---- Events
 
-function remark(code: RemarkCode, message: string, severity: Severity = "error"): Remark {
-  return { code, severity, message, start: 0, end: 0 };
+function remark(
+  code: RemarkCode,
+  fact: string,
+  help = "do this",
+  severity: Severity = "error",
+): Remark {
+  return { code, severity, fact, help, start: 0, end: 0 };
 }
 
 function remarkEvent(remark: Remark, connection = 1): RemarkEvent {
@@ -458,11 +463,11 @@ testRows([
 // ---- KEY
 
 const GET = "GET /user/Ada/ HTTP/1.1\r\n\r\n";
-const UNKNOWN_METHOD = remark("wrong-method", "unknown method `GET`: use `KEY`");
-const NO_SLASH = remark("no-final-slash", "the path does not end with a slash; add it");
-const NOTHING_SENT = remark("nothing-sent", "nothing was sent: call `sendall()`");
-const NO_HOST = remark("no-host", "no Host header: add one", "warning");
-const NO_EMPTY_LINE = remark("no-empty-line", "no empty line: end the headers with one");
+const UNKNOWN_METHOD = remark("wrong-method", "unknown method `GET`", "use `KEY`");
+const NO_SLASH = remark("no-final-slash", "the path does not end with a slash", "add it");
+const NOTHING_SENT = remark("nothing-sent", "nothing was sent", "call `sendall()`");
+const NO_HOST = remark("no-host", "no Host header", "add one", "warning");
+const NO_EMPTY_LINE = remark("no-empty-line", "no empty line", "end the headers with one");
 
 testRows([
   [
@@ -605,7 +610,7 @@ testRows([
 
 // ---- PUT
 
-const WRONG = remark("wrong-key", "the key is wrong: send it as it was received");
+const WRONG = remark("wrong-key", "the key is wrong", "send it as it was received");
 
 testRows([
   ["KEY and PUT", "sound", {}, null],
@@ -784,7 +789,7 @@ testRows([
       events: [
         ISSUED,
         putAnswer({ connection: 2 }),
-        remarkEvent(remark("reset", "closed before it had read", "note"), 2),
+        remarkEvent(remark("reset", "closed before it had read", undefined, "note"), 2),
       ],
       output: "",
     },
@@ -794,7 +799,7 @@ testRows([
   [
     "the client gone before the response",
     "sound",
-    { events: [ISSUED, TAKEN, remarkEvent(remark("gone", "gone", "note"))], output: "" },
+    { events: [ISSUED, TAKEN, remarkEvent(remark("gone", "gone", undefined, "note"))], output: "" },
     "the program closed its connection before it had read the response to PUT",
     "read the whole response to PUT, then close the connection",
   ],
@@ -806,7 +811,7 @@ testRows([
         remarkEvent(NO_HOST, 2),
         ISSUED,
         putAnswer({ connection: 2 }),
-        remarkEvent(remark("gone", "gone", "note"), 1),
+        remarkEvent(remark("gone", "gone", undefined, "note"), 1),
       ],
       output: "",
     },

@@ -1,20 +1,21 @@
 /**
- * What is to be said about a request: a row of the table of mistakes, filled in.
+ * Makes remarks on a request from the rows of the table of mistakes.
  *
  * @module
  */
 
 import { type About, type Part, type RemarkCode, type Rule, RULES } from "./rules.ts";
-import { cut, escapeControls } from "./text.ts";
+import { cut, decodeLatin1, escapeControls, visible } from "./text.ts";
 
 /**
- * How bad it is: an `"error"` is why a request is refused; a `"warning"` is what this server puts up
- * with and others will not; a `"note"` is worth knowing.
+ * How serious a remark is. An `"error"` is the reason why the server refuses a request. A
+ * `"warning"` is a mistake that this server accepts, but other servers do not. A `"note"` is useful
+ * to know.
  */
 export type Severity = "error" | "warning" | "note";
 
 /**
- * Something that is to be said about a request.
+ * A remark on a request.
  *
  * @example Usage
  * ```ts
@@ -25,35 +26,39 @@ export type Severity = "error" | "warning" | "note";
  * ```
  */
 export interface Remark {
-  /** What it is about, for programs. */
+  /** Identifies the remark in programs. */
   code: RemarkCode;
-  /** How bad it is. */
+  /** How serious it is. */
   severity: Severity;
-  /** The status of the answer, if it is an error: 400, 404 or 405. */
+  /** The status of the response, if this is an error: 400, 404 or 405. */
   status?: number;
-  /** First the fact, then the likely cause and the cure, in one line. */
-  message: string;
-  /** Offset of the first byte that it is about. */
+  /** What is wrong, in at most 60 characters. */
+  fact: string;
+  /** What to do about it, in one line. */
+  help: string;
+  /** The client's own line, corrected, if that can be computed. The middle of a key is left out. */
+  fix?: string;
+  /** Offset of the first byte that the remark is about. */
   start: number;
-  /** Offset behind the last byte that it is about; the same as `start` where something is missing. */
+  /** Offset after the last of these bytes. It is the same as `start` if something is missing. */
   end: number;
 }
 
 /**
- * Makes a remark of a row of the table.
+ * Makes a remark from a row of the table.
  *
  * @param code The code of the row.
  * @param start Offset of the first byte that the remark is about.
  * @param end Offset of the byte after the last one.
- * @param found The text that the message quotes.
- * @param about What else the message tells.
+ * @param found The text that the fact or the help quotes.
+ * @param about Other values that the fact or the help mentions.
  * @returns The remark.
  *
  * @example Usage
  * ```ts
  * import { remarkOf } from "./remark.ts";
  *
- * console.log(remarkOf("no-key-issued", 9, 12, "Ada").message);
+ * console.log(remarkOf("no-key-issued", 9, 12, "Ada").fact);
  * ```
  */
 export function remarkOf(
@@ -63,48 +68,70 @@ export function remarkOf(
   found = "",
   about: Partial<About> = {},
 ): Remark {
-  const rule = Object.values(RULES).flat().find((rule) => rule[0] === code)!;
-  return fillIn(rule, start, end, found, about);
+  return fillIn(ruleOf(code), start, end, found, about);
+}
+
+function ruleOf(code: RemarkCode): Rule {
+  return Object.values(RULES).flat().find((rule) => rule[0] === code)!;
 }
 
 function fillIn(
-  [code, verdict, , message]: Rule,
+  [code, verdict, , fact, help]: Rule,
   start: number,
   end: number,
   found: string,
   about: Partial<About>,
 ): Remark {
   const isError = typeof verdict === "number";
+  const { owner = "", host = DEFAULT_HOST } = about;
+  const all = { ...about, host, owner: show(owner, MAX_QUOTED) } as About;
   return {
     code,
     severity: isError ? "error" : verdict,
     ...isError && { status: verdict },
-    message: typeof message === "string"
-      ? message
-      : message(show(found), { ...about, owner: show(about.owner ?? "") } as About),
+    fact: textOf(fact, show(found, MAX_QUOTED), all),
+    help: textOf(help, show(found), all),
     start,
     end,
   };
 }
 
-/** Characters of a text that the patterns of the table are matched against. */
+function textOf(text: Rule[3], found: string, about: About): string {
+  return typeof text === "string" ? text : text(found, about);
+}
+
+const DEFAULT_HOST = "127.0.0.1:5000";
+
+/** How many characters of a text are matched against the patterns of the table. */
 export const MAX_EXPLAINED = 4096;
 
-/** The remarks on one request as they are found, each code once. */
+/** The remarks on one request, each code at most once. */
 export class RemarkList {
   #remarks: Remark[] = [];
+  #replacements = new Map<RemarkCode, string>();
+  #host: string | undefined;
 
-  /** All of them, in the order in which they were found. */
+  /** @param host The address of the server, for help texts. */
+  constructor(host?: string) {
+    this.#host = host;
+  }
+
+  /** The port of the server, if its address is known. */
+  get port(): string | undefined {
+    return /\d+$/.exec(this.#host ?? "")?.[0];
+  }
+
+  /** All remarks, in the order in which they were found. */
   get all(): readonly Remark[] {
     return this.#remarks;
   }
 
-  /** How many there are. */
+  /** The number of remarks. */
   get count(): number {
     return this.#remarks.length;
   }
 
-  /** The last one. */
+  /** The last remark. */
   get last(): Remark | undefined {
     return this.#remarks.at(-1);
   }
@@ -115,21 +142,27 @@ export class RemarkList {
    * @param code The code of the row.
    * @param start Offset of the first byte that the remark is about.
    * @param size How many bytes it is about.
-   * @param about What the message tells.
+   * @param about Values that the remark mentions.
    */
   say(code: RemarkCode, start: number, size = 0, about: Partial<About> = {}): void {
-    if (!this.#has(code)) this.#remarks.push(remarkOf(code, start, start + size, "", about));
+    if (this.#has(code)) return;
+    const all = { ...about, host: this.#host ?? DEFAULT_HOST };
+    this.#remarks.push(remarkOf(code, start, start + size, "", all));
+    const replacement = ruleOf(code)[5];
+    if (replacement !== undefined) {
+      this.#replacements.set(code, textOf(replacement, "", all as About));
+    }
   }
 
   /**
-   * Adds the remark of the first row of a part whose pattern matches.
+   * Matches a text against a part of the table. Adds the remark of the first row that matches.
    *
    * @param part The part of the table.
    * @param text The text to match.
    * @param at Its offset in the request.
-   * @param context What the message tells.
-   * @param size How many bytes of the request stand for the text, if it was decoded.
-   * @returns The code of that row, if there is one.
+   * @param context Values that the remark mentions.
+   * @param size The number of bytes of the text in the request. It differs if the text was decoded.
+   * @returns The code of the row that matches, if any.
    */
   explain(
     part: Part,
@@ -146,8 +179,13 @@ export class RemarkList {
     const match = new RegExp(pattern!, "d" + pattern!.flags).exec(shown)!;
     let [start, end] = match.indices!.groups?.here ?? match.indices![0]!;
     const found = shown.slice(start, end);
-    if (size !== text.length) [start, end] = [0, size]; // the text is not what was sent
-    const about = { ...context, size: found.length, partSize: text.length };
+    if (size !== text.length) [start, end] = [0, size]; // offsets in decoded text are of no use
+    const host = this.#host ?? DEFAULT_HOST;
+    const about = { ...context, size: found.length, partSize: text.length, host };
+    const replacement = rule[5];
+    if (replacement !== undefined && size === text.length) {
+      this.#replacements.set(code, textOf(replacement, found, { ...about } as About));
+    }
     const ascii = found.replace(/[\x80-\xff]/g, (byte) => `\\x${byte.charCodeAt(0).toString(16)}`);
     this.#remarks.push(fillIn(rule, at + start, at + end, ascii, about));
     return code;
@@ -159,9 +197,18 @@ export class RemarkList {
     this.#remarks.unshift(...this.#remarks.splice(at, 1));
   }
 
-  /** Takes the remark with this code back. */
+  /** Removes the remark with this code. */
   withdraw(code: RemarkCode): void {
     this.#remarks = this.#remarks.filter((remark) => remark.code !== code);
+  }
+
+  /** Returns the remarks, with corrected lines if they can be computed. */
+  withFixes(request: Uint8Array): Remark[] {
+    return this.#remarks.map((remark) => {
+      const replacement = this.#replacements.get(remark.code);
+      const fix = replacement === undefined ? undefined : fixOf(remark, replacement, request);
+      return fix === undefined ? remark : { ...remark, fix };
+    });
   }
 
   #has(code: RemarkCode): boolean {
@@ -169,27 +216,28 @@ export class RemarkList {
   }
 }
 
-/**
- * Gives the fact that a remark begins with, without the cause and the cure behind it.
- *
- * @param remark The remark.
- * @returns The message up to its first colon or semicolon.
- *
- * @example Usage
- * ```ts
- * import { checkRequest, factOf } from "./check.ts";
- *
- * const [remark] = checkRequest(new TextEncoder().encode("KEY /user/Ada HTTP/1.1\r\n\r\n"));
- * console.log(factOf(remark)); // the path does not end in a slash
- * ```
- */
-export function factOf({ message }: Pick<Remark, "message">): string {
-  return /^(?:`[^`]*`|[^`:;]|[:;](?! ))*/.exec(message)![0];
+/** Returns the line that a remark is about, with the replacement in it. */
+function fixOf({ start, end }: Remark, replacement: string, request: Uint8Array) {
+  const lineStart = start === 0 ? 0 : request.lastIndexOf(LF, start - 1) + 1;
+  const next = request.indexOf(LF, end);
+  const lineEnd = next < 0 ? request.length : next;
+  if (lineEnd - lineStart > MAX_FIXED) return undefined;
+  const before = decodeLatin1(request.subarray(lineStart, start));
+  const line = (before + replacement + decodeLatin1(request.subarray(end, lineEnd))).trimEnd();
+  if (!SOUND_LINE_REGEXP.test(line)) return undefined; // the line has another mistake
+  const shown = visible(Uint8Array.from(line, (char) => char.charCodeAt(0)), false).join("");
+  return shown.length > MAX_FIXED ? undefined : shown;
 }
 
 /** Cuts text and escapes what could move a terminal's cursor or end the line. */
-function show(text: string): string {
-  return cut(escapeControls(text.slice(0, MAX_SHOWN + 1).toWellFormed()), MAX_SHOWN);
+function show(text: string, length = MAX_SHOWN): string {
+  return cut(escapeControls(text.slice(0, length + 1).toWellFormed()), length);
 }
 
-const MAX_SHOWN = 60; // characters
+const MAX_SHOWN = 60; // characters in a help
+const MAX_QUOTED = 20; // characters in a fact
+const MAX_FIXED = 400; // characters of a corrected line
+const LF = 0x0a;
+// A correct request line for this server, or a header field.
+const SOUND_LINE_REGEXP =
+  /^(?:KEY \/user\/[\w.~!$&'()*+,;=:@%-]+|PUT \/key\/[\w.~!$&'()*+,;=:@%-]+\/[\da-fA-F]{128})\/ HTTP\/1\.1$|^[\w-]+:[ -~]*[!-~]$/;

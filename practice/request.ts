@@ -1,5 +1,5 @@
 /**
- * Reads one request as it comes: RFC 9112.
+ * Reads one request while its bytes arrive: RFC 9112.
  *
  * @module
  */
@@ -9,20 +9,20 @@ import { MAX_EXPLAINED, type Remark, RemarkList } from "./remark.ts";
 import type { RemarkCode } from "./rules.ts";
 import { decodeLatin1 } from "./text.ts";
 
-/** Bytes of a whole request, body and all, that are accepted. */
+/** The maximum size of a request in bytes, with its body. */
 export const MAX_REQUEST_SIZE = 65_536;
 
-/** A request that has come, or all that will ever come of one. */
+/** A request that has been received. It may be incomplete. */
 export interface ReceivedRequest extends RequestHead {
-  /** Bytes of all of it, the body included. */
+  /** The size in bytes, with the body. */
   readonly size: number;
-  /** What is to be said about it, the errors first. */
+  /** The remarks on the request, the errors first. */
   readonly remarks: readonly Remark[];
-  /** The first error, which is the response. */
+  /** The first error. It becomes the response. */
   readonly error?: Remark;
 }
 
-// Line endings spelt out, or wrong ones, after which nothing more will come.
+// The client believes that its request ends here, but the line endings are wrong or spelled out.
 const HOPELESS_END_REGEXP = /(?:\\r\\n\\r\\n|\/r\/n\/r\/n|[!-~]\r\r)$/;
 const FURTHER_REQUEST_REGEXP =
   /^[\r\n]{0,8}(?:[A-Z]{1,16} ?$|[A-Za-z]{1,16} (?:[/*]|https?:|user|key)|[^\n]* HTTP\/)/;
@@ -33,8 +33,8 @@ const LF = 0x0a;
 const CR = 0x0d;
 
 /**
- * Reads one request as it comes in: {@linkcode RequestReader.read} is called with all the bytes so
- * far, each time that there are more. The cost is linear in their number.
+ * Reads one request while its bytes arrive. Call {@linkcode RequestReader.read} each time that more
+ * bytes have arrived, with all bytes of the request so far. The cost is linear in their number.
  *
  * @example Usage
  * ```ts
@@ -49,8 +49,8 @@ const CR = 0x0d;
 export class RequestReader {
   #head: RequestHead | undefined = undefined;
   #headSize = 0;
-  #remarks = new RemarkList();
-  // How far the end of the head has been looked for:
+  #remarks: RemarkList;
+  // How far the search for the end of the head has come:
   #scanned = 0;
   #lineStart = 0;
   #hasLine = false;
@@ -59,21 +59,27 @@ export class RequestReader {
   #bodySize = 0;
   #isLastChunkRead = false;
 
-  /** The head, as soon as all of it has come. */
+  /** @param host The address of the server, for help texts. */
+  constructor(host?: string) {
+    this.#remarks = new RemarkList(host);
+  }
+
+  /** The head; `undefined` until it is complete. */
   get head(): RequestHead | undefined {
     return this.#headSize > 0 ? this.#head : undefined;
   }
 
-  /** Whether what has come so far is enough to refuse the request. */
+  /** Whether the bytes so far are enough to refuse the request. */
   get isRefused(): boolean {
     return this.#remarks.all.some(({ severity }) => severity === "error");
   }
 
   /**
-   * Reads on.
+   * Continues to read the request.
    *
-   * @param bytes All that has come since the request began.
-   * @returns The request, if it is whole or beyond hope; `undefined` if more of it is awaited.
+   * @param bytes All bytes since the request began.
+   * @returns The request if it is complete, or cannot become valid; `undefined` if more bytes are
+   * needed.
    */
   read(bytes: Uint8Array): ReceivedRequest | undefined {
     if (this.#headSize === 0 && !this.#readHead(bytes)) {
@@ -89,20 +95,20 @@ export class RequestReader {
   }
 
   /**
-   * Ends the request here, without its body.
+   * Ends the request here, without the rest of its body.
    *
-   * @param bytes All that has come since the request began.
-   * @returns What has come of the request.
+   * @param bytes All bytes since the request began.
+   * @returns The request as far as it has been received.
    */
   refuse(bytes: Uint8Array): ReceivedRequest {
-    return this.#result({ isBroken: true, isPersistent: false, size: bytes.length });
+    return this.#result(bytes, { isBroken: true, isPersistent: false, size: bytes.length });
   }
 
   /**
-   * Ends the request here, as no more will come, and remarks on what is missing.
+   * Ends the request here, because no more bytes will come. Remarks on what is missing.
    *
-   * @param bytes All that has come since the request began.
-   * @returns What has come of the request.
+   * @param bytes All bytes since the request began.
+   * @returns The request as far as it has been received.
    */
   end(bytes: Uint8Array): ReceivedRequest {
     if (this.#headSize === 0) this.#endWithinHead(decodeLatin1(bytes));
@@ -114,7 +120,10 @@ export class RequestReader {
     return this.refuse(bytes);
   }
 
-  /** A head ends with the first empty line after a line that is not empty; white space is taken for empty. */
+  /**
+   * Returns whether the head is complete. It ends with the first empty line after a line that is
+   * not empty. A line of white space counts as empty.
+   */
   #readHead(bytes: Uint8Array): boolean {
     for (let lf; (lf = bytes.indexOf(LF, this.#scanned)) >= 0;) {
       let at = this.#lineStart;
@@ -140,29 +149,29 @@ export class RequestReader {
   #endWithinHead(text: string): void {
     const remarks = this.#remarks;
     if (text === "") return remarks.say("nothing-sent", 0);
-    const rest = text.lastIndexOf("\n") + 1; // of which no line ending has come
+    const rest = text.lastIndexOf("\n") + 1; // the start of a line without its line ending
     const blank = /^[\r\n]*/.exec(text)![0].length;
     if (rest > blank) this.#head = parseHead(text.slice(0, rest), false, remarks);
     else if (remarks.explain("split", text.slice(blank), blank)) return;
     else if (remarks.explain("start", text.slice(blank), blank)) return;
     else if (!/^(?:$|[A-Z]{1,16}(?: |$))/.test(text.slice(blank))) {
-      return void remarks.explain("line", text.slice(blank), blank); // it never begins like a request
+      return void remarks.explain("line", text.slice(blank), blank); // no request starts like this
     }
     if (this.#head?.isGarbled) return;
     const literal = /(?:\\r)?\\n|\/r\/n/.test(text.slice(rest));
     if (literal) return void remarks.explain("start", text.slice(rest), rest);
     const code = text.endsWith("\n") ? "no-empty-line" : "no-line-end";
     remarks.say(code, text.length, 0, { came: text.length });
-    if (rest > blank) remarks.putFirst(code); // it is why there is no response
+    if (rest > blank) remarks.putFirst(code); // the reason why there was no response
   }
 
-  /** RFC 9112 section 7.1. */
+  /** Reads a chunked body: RFC 9112 section 7.1. */
   #readChunks(bytes: Uint8Array): ReceivedRequest | undefined {
     for (;;) {
       const lf = bytes.indexOf(LF, this.#chunksEnd);
       if (lf < 0) break;
       const line = decodeLatin1(bytes.subarray(this.#chunksEnd, lf + 1));
-      if (this.#isLastChunkRead) { // a trailer field, or the empty line
+      if (this.#isLastChunkRead) { // the line is a trailer field or the empty line
         this.#chunksEnd = lf + 1;
         if (line !== "\r\n") continue;
         if (lf >= MAX_REQUEST_SIZE) break;
@@ -185,7 +194,7 @@ export class RequestReader {
     return bytes.length > MAX_REQUEST_SIZE ? this.#break(bytes, "too-large") : undefined;
   }
 
-  /** Gives up: the end of the request is unknown. */
+  /** Refuses the request with an error: it is impossible to know where it ends. */
   #break(bytes: Uint8Array, code: RemarkCode, start = 0, size = 0): ReceivedRequest {
     this.#remarks.say(code, start, size);
     return this.refuse(bytes);
@@ -202,13 +211,14 @@ export class RequestReader {
       if (code !== "extra-line-end") isPersistent = false;
       size = bytes.length;
     }
-    return this.#result({ isBroken: false, isPersistent, size });
+    return this.#result(bytes, { isBroken: false, isPersistent, size });
   }
 
   #result(
+    bytes: Uint8Array,
     rest: Pick<ReceivedRequest, "isBroken" | "isPersistent" | "size">,
   ): ReceivedRequest {
-    const remarks = this.#remarks.all.toSorted((a, b) =>
+    const remarks = this.#remarks.withFixes(bytes).toSorted((a, b) =>
       SEVERITIES.indexOf(a.severity) - SEVERITIES.indexOf(b.severity)
     );
     const error = remarks[0]?.severity === "error" ? remarks[0] : undefined;
@@ -217,10 +227,10 @@ export class RequestReader {
 }
 
 /**
- * Tells whether a request may begin with these bytes.
+ * Returns whether these bytes look like the start of a request.
  *
- * @param bytes What came after another request, or after its response.
- * @returns Whether it looks like one.
+ * @param bytes The bytes after another request, or after its response.
+ * @returns Whether they look like a request.
  *
  * @example Usage
  * ```ts

@@ -1,10 +1,10 @@
 /**
  * A listener whose connections can be reset.
  *
- * Deno's sockets cannot: they send FIN before they close, so that the client sees a proper end.
- * Node's can, so this listener is made of them, for the fault `reset` only. They are not for
- * everybody: once file descriptors have been used up, they accept no client any more, without an
- * error.
+ * Deno's own sockets cannot be reset: they send FIN before they close, so the client sees a normal
+ * end. Node's sockets can, so this listener uses them. It serves only the fault `reset`, because
+ * Node's server has a problem: once all file descriptors have been used up, it never accepts a
+ * client again, and reports no error.
  *
  * @module
  */
@@ -12,10 +12,10 @@
 import type { Server as NodeServer, Socket } from "node:net";
 import type { Conn } from "./connection.ts";
 
-/** How many connections it serves, before idle ones are closed. */
+/** The maximum number of connections. If there are more, an idle one is closed. */
 export const MAX_RESETTABLE = 50;
 
-/** What a server accepts connections from. */
+/** A listener that a server accepts connections from. */
 export interface Listener {
   accept(): Promise<Conn>;
   close(): void;
@@ -29,16 +29,16 @@ export class ResetListener implements Listener {
   #isClosed = false;
 
   /**
-   * Starts to listen, before it returns.
+   * Creates the listener. Clients can connect as soon as this returns.
    *
    * @param addr The IP address and the port.
-   * @throws {Deno.errors.AddrInUse} If the system refuses.
+   * @throws {Deno.errors.AddrInUse} If the system does not allow it.
    */
   constructor({ hostname, port }: Deno.NetAddr) {
     const { process } = globalThis as unknown as NodeGlobals; // an import would slow down every start
     const net = process.getBuiltinModule("node:net");
-    // With an address, listen() would begin only later, and a client that connects at once would be
-    // refused. A handle is bound at once.
+    // With an address, listen() would start later, and a client that connects now would be refused.
+    // A handle is bound immediately.
     const handle = net._createServerHandle(hostname, port, hostname.includes(":") ? 6 : 4);
     if (typeof handle === "number") {
       throw new Deno.errors.AddrInUse(`Cannot listen on port ${port}`);
@@ -49,13 +49,13 @@ export class ResetListener implements Listener {
       if (this.#next) this.#next.resolve(this.#queue.shift()!);
       this.#next = undefined;
     });
-    this.#server.on("error", () => {}); // a client could not be let in
+    this.#server.on("error", () => {}); // a client could not be accepted
     this.#server.maxConnections = 2 * MAX_RESETTABLE;
     this.#server.listen(handle);
-    if (!this.#server.listening) refuse(port); // "error" would come only later
+    if (!this.#server.listening) refuse(port); // the "error" event would come too late
   }
 
-  /** Returns the next connection; rejects when the listener is closed and none is left. */
+  /** Returns the next connection. Rejects if the listener is closed and no connection is left. */
   accept(): Promise<Conn> {
     const conn = this.#queue.shift();
     if (conn) return Promise.resolve(conn);
@@ -78,19 +78,20 @@ function refuse(port: number): never {
 interface NodeGlobals {
   process: {
     getBuiltinModule(name: "node:net"): typeof import("node:net") & {
-      /** Returns a handle that is bound, or the number of an error. */
+      /** Returns a bound handle, or an error number. */
       _createServerHandle(address: string, port: number, family: 4 | 6): object | number;
     };
   };
 }
 
 interface NodeSocket {
-  /** `null` after the end. Its function returns 0, or the number of an error. */
+  /** `null` after the end. `getpeername()` returns 0, or an error number. */
   _handle: { getpeername(out: { address?: string }): number } | null;
 }
 
-/** One of Node's sockets in the guise of one of Deno's. */
+/** A socket of Node with the interface of Deno. */
 class ResettableConn implements Conn {
+  readonly localAddr: Deno.NetAddr;
   readonly remoteAddr: Deno.NetAddr;
   #socket: Socket;
   #isEnded = false;
@@ -98,7 +99,8 @@ class ResettableConn implements Conn {
   #wake: () => void = () => {};
 
   constructor(socket: Socket) {
-    const { remoteAddress = "", remotePort = 0 } = socket;
+    const { localAddress = "", localPort = 0, remoteAddress = "", remotePort = 0 } = socket;
+    this.localAddr = { transport: "tcp", hostname: localAddress, port: localPort };
     this.remoteAddr = { transport: "tcp", hostname: remoteAddress, port: remotePort };
     this.#socket = socket;
     socket.on("readable", () => this.#wake());
@@ -136,8 +138,8 @@ class ResettableConn implements Conn {
   }
 
   /**
-   * Fails if the client has reset the connection, as a write of no bytes does. Node's sockets do not
-   * pass such a write on, but the system knows no peer any more.
+   * Rejects if the client has reset the connection, like a write of 0 bytes to a Deno socket. Node
+   * does not pass such a write on to the system, so this asks the system for the peer instead.
    */
   #writeNothing(): Promise<number> {
     const { _handle: handle } = this.#socket as unknown as NodeSocket;

@@ -10,24 +10,29 @@ import type { ReceivedRequest } from "./request.ts";
 // ---- Keys
 
 const MAX_USERS = 10_000;
-const MIN_PART = 32; // digits of a key: a client could guess a shorter part digit by digit
+const MIN_PART = 32; // digits of a key; a client could guess a shorter part digit by digit
 
-/** The keys that were issued, to each user at each IP address. */
+/** The keys issued to each user at each IP address. */
 export class IssuedKeys {
-  #last = new Map<string, string>(); // by user and address
-  #owners = new Map<string, { userId: string; address: string }>(); // by key, old ones too
+  #last = new Map<string, string>(); // last keys, by IP address and user
+  #owners = new Map<string, { userId: string; address: string }>(); // by key, also by old keys
 
-  /** Remembers a new key in place of the last one of that user. */
+  /** Stores a new key. It replaces the last key of that user. */
   add(key: string, userId: string, address: string): void {
     const user = `${address} ${userId}`;
-    this.#last.delete(user); // a Map keeps its order: the user issued a key last comes last
+    this.#last.delete(user); // so that this user moves to the end of the Map
     this.#last.set(user, key);
     this.#owners.set(key, { userId, address });
     forgetOldest(this.#last);
     forgetOldest(this.#owners);
   }
 
-  /** Returns what is wrong with the key that a PUT brings. */
+  /** Whether a key was issued to a user at an IP address. */
+  has(userId: string, address: string): boolean {
+    return this.#last.has(`${address} ${userId}`);
+  }
+
+  /** Returns what is wrong with the key in a PUT request; `undefined` if it is correct. */
   check(request: ReceivedRequest, address: string): Remark | undefined {
     const [userId, key] = [request.userId!, request.key!];
     const issued = this.#last.get(`${address} ${userId}`);
@@ -44,7 +49,7 @@ export class IssuedKeys {
     return remarkOf(code, ...request.keySpan, userId);
   }
 
-  /** Returns which part of the issued key a PUT brings, if it brings one. */
+  /** Returns the remark on a PUT request with only a part of the issued key, if it has one. */
   checkPart(request: ReceivedRequest, address: string): Remark | undefined {
     const [userId, part] = [request.userId!, request.keyPart!.toLowerCase()];
     const issued = this.#last.get(`${address} ${userId}`);
@@ -62,39 +67,42 @@ function forgetOldest(map: Map<string, unknown>): void {
   if (map.size > MAX_USERS) map.delete(map.keys().next().value!);
 }
 
-// ---- What a request gets
+// ---- Decisions
 
-/** What a request gets, before any fault. */
+/** The server's decision on a request, before any fault. */
 export interface Decision {
   readonly status: number;
-  /** The key, or a sentence. */
+  /** The body of the response: the key, or a sentence. */
   readonly message: string;
   /** Why the request is refused. */
   readonly error?: Remark;
-  /** All that is to be said about the request, the errors first. */
+  /** All remarks on the request, the errors first. */
   readonly remarks: readonly Remark[];
-  /** The key to remember. */
+  /** The new key, which must be stored. */
   readonly newKey?: string;
 }
 
 /**
- * Decides what a request gets. Changes nothing: a new key is still to be remembered.
+ * Decides on the response to a request. It changes nothing: the caller must store a new key.
  *
  * @param request The request.
  * @param address The client's IP address.
  * @param keys The keys issued so far.
- * @returns What the request gets.
+ * @returns The decision.
  */
 export function decide(request: ReceivedRequest, address: string, keys: IssuedKeys): Decision {
   let { error, remarks } = request;
   if (error?.code === "short-key") {
     error = keys.checkPart(request, address) ?? error;
     remarks = [error, ...remarks.slice(1)];
+  } else if (error?.code === "key-none" && keys.has(request.userId!, address)) {
+    error = { ...error, help: "return the key from do_key(): the response to KEY had one" };
+    remarks = [error, ...remarks.slice(1)];
   } else if (!error && request.key !== undefined) {
     error = keys.check(request, address);
     if (error) remarks = [error, ...remarks];
   }
-  if (error) return { status: error.status!, message: error.message, error, remarks };
+  if (error) return { status: error.status!, message: bodyOfRefusal(error), error, remarks };
   if (request.key !== undefined) {
     return { status: 200, message: "Success: the key is right", remarks };
   }
@@ -102,38 +110,44 @@ export function decide(request: ReceivedRequest, address: string, keys: IssuedKe
   return { status: 200, message: key, remarks, newKey: key };
 }
 
-/** Returns a key that nobody has yet: 128 hex digits. */
+/** Returns the body of an error response: the fact, and the help on a second line. */
+function bodyOfRefusal({ fact, help, fix }: Remark): string {
+  const isTypeable = fix !== undefined && !fix.includes("..."); // the middle of a key is cut out
+  return `${fact}\nhelp: ${isTypeable ? fix : help}`;
+}
+
+/** Returns a new random key: 128 hex digits. */
 export function newKey(): string {
   return crypto.getRandomValues(new Uint8Array(64)).toHex();
 }
 
 // ---- Responses
 
-/** A response; a fault sends a changed copy of it, or delivers it in another way. */
+/** A response. A fault changes a copy of it, or sends it in another way. */
 export interface KeyResponse {
   readonly status: number;
-  /** What the body says. */
+  /** The text of the body. */
   readonly message: string;
   /** The media type of the body. */
   readonly type: string;
-  /** The header line that tells how long the body is. */
+  /** The header line that shows where the body ends. */
   readonly framing: string;
-  /** Further header lines, each with its line ending. */
+  /** Other header lines, each with its line ending. */
   readonly headers: string;
-  /** Whether the connection closes after it. */
+  /** Whether the server closes the connection after it. */
   readonly isLast: boolean;
-  /** Whether it is to a request of HTTP/1.0. */
+  /** Whether the request is HTTP/1.0. */
   readonly isHttp10: boolean;
-  /** Whether it is to HEAD, and so has no body. */
+  /** Whether the method is HEAD, so the response has no body. */
   readonly isHead: boolean;
 }
 
 /**
  * Makes the response to a request.
  *
- * @param decision What the request gets.
+ * @param decision The decision on the request.
  * @param request The request.
- * @param isLast Whether the connection closes after the response.
+ * @param isLast Whether the server closes the connection after the response.
  * @returns The response.
  */
 export function respond(
@@ -153,23 +167,26 @@ export function respond(
   };
 }
 
-/** Returns the response with another message. */
+/** Returns a copy of the response with another message. */
 export function withMessage(response: KeyResponse, message: string): KeyResponse {
   return { ...response, message, framing: lengthOf(message) };
 }
 
 function lengthOf(message: string): string {
-  const isAscii = /^[ -~]*$/.test(message); // as all but a few are
+  const isAscii = /^[ -~]*$/.test(message); // true for nearly all messages
   const length = isAscii ? message.length : ENCODER.encode(message).length;
   return `Content-Length: ${length}\r\n`;
 }
 
-/** Returns what goes over the wire as the body. */
+/** Returns the body as it is sent. */
 export function bodyOf({ message, isHead }: KeyResponse): string {
   return isHead ? "" : message;
 }
 
-/** RFC 9112 section 4, and the header fields that RFC 9110 sections 6.6.1, 8.6 and 10.2.1 ask for. */
+/**
+ * Returns the status line (RFC 9112 section 4), the header fields (RFC 9110 sections 6.6.1, 8.6 and
+ * 10.2.1) and the empty line.
+ */
 export function headOf(response: KeyResponse): string {
   const { status, type, framing, headers, isLast, isHttp10 } = response;
   return `HTTP/1.1 ${status} ${REASONS[status]}\r\n` +
@@ -181,7 +198,7 @@ export function headOf(response: KeyResponse): string {
     "\r\n";
 }
 
-/** Returns the response as it goes over the wire. */
+/** Returns the response as it is sent. */
 export function encode(response: KeyResponse): Uint8Array {
   return ENCODER.encode(headOf(response) + bodyOf(response));
 }
@@ -198,7 +215,7 @@ export function concat(parts: readonly Uint8Array[]): Uint8Array {
   return whole;
 }
 
-/** The response before the response, for a client that waits with its body. */
+/** The interim response for a client that waits before it sends the body. */
 export const CONTINUE = "HTTP/1.1 100 Continue\r\n\r\n";
 export const ENCODER = new TextEncoder();
 
@@ -212,7 +229,7 @@ const REASONS: Record<number, string> = {
 };
 
 let date = "";
-let dateTime = 0; // the second that it is of
+let dateTime = 0; // the time of `date` in seconds
 
 function currentDate(): string {
   const time = Math.floor(Date.now() / 1000);

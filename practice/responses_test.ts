@@ -41,29 +41,26 @@ Deno.test("startKeyServer() accepts the key last issued to a user, and no other"
   using bob = new KeyClient({ port, userId: "Bob" });
   const none = await ada.verifyKey(KEY);
   assertEquals(none.status, 404);
-  assertStringIncludes(
-    none.message,
-    "no key was issued to the user `Ada` at this address: send KEY",
-  );
+  assertStringIncludes(none.message, "no key issued to `Ada` at this IP address\nhelp: send KEY");
   const first = await ada.requestKey();
   const wrong = await ada.verifyKey(KEY);
   assertEquals(wrong.status, 400);
-  assertStringIncludes(wrong.message, "the key is wrong: 128 digits, but not those");
+  assertStringIncludes(wrong.message, "wrong key: not the one issued to `Ada`\nhelp: send");
   for (const isKnown of [false, true]) {
     if (isKnown) await bob.requestKey();
     const other = await bob.verifyKey(first);
     assertEquals(other.status, 400);
-    assertStringIncludes(other.message, "this key was issued to the user `Ada`, not to `Bob`");
+    assertStringIncludes(other.message, "key of `Ada`, not of `Bob`\nhelp: send the same user id");
   }
   assertEquals((await ada.verifyKey(first)).status, 200);
   assertEquals((await ada.verifyKey(first)).status, 200); // PUT is idempotent
   const upper = await ada.verifyKey(text(first).toUpperCase());
   assertEquals(upper.status, 400);
-  assertStringIncludes(upper.message, "right but for capitals and small letters");
+  assertStringIncludes(upper.message, "the key has the wrong case\nhelp: send");
   const second = await ada.requestKey();
   const old = await ada.verifyKey(first);
   assertEquals(old.status, 400);
-  assertStringIncludes(old.message, "this key is an old one: KEY was sent again since");
+  assertStringIncludes(old.message, "old key: `Ada` has a newer one\nhelp: use");
   assertEquals(await ada.verifyKey(second), { status: 200, ok: true, message: SUCCESS });
 });
 
@@ -71,17 +68,20 @@ Deno.test("startKeyServer() tells which part of the key came back", async () => 
   await using server = startKeyServer({ port: 0 });
   using client = new KeyClient({ port: server.addr.port });
   const other = KEY.slice(0, 63);
-  assertStringIncludes((await client.verifyKey(other)).message, "63 of 128 digits: `recv()`");
+  assertStringIncludes(
+    (await client.verifyKey(other)).message,
+    "the key has 63 of 128 digits\nhelp: one `recv()`",
+  );
   const key = text(await client.requestKey());
   for (
     const [part, message] of [
       [
         key.slice(0, 127),
-        "the first 127 of the 128 digits: a slice cut the last one off, as `[:-1]`",
+        "the key has only the first 127 of 128 digits\nhelp: do not cut the last digit off, as `[:-1]`",
       ],
-      [key.slice(0, 63), "the first 63 of the 128 digits: `recv()` returned before everything"],
-      [key.slice(1), "the last 127 of the 128 digits: the beginning was cut off"],
-      [other, "63 of 128 digits, and not those that were issued to the user `User1`"],
+      [key.slice(0, 63), "the key has only the first 63 of 128 digits\nhelp: one `recv()`"],
+      [key.slice(1), "the key has only the last 127 of 128 digits\nhelp: do not cut off its start"],
+      [other, "the key has 63 of 128 digits, and not those issued\nhelp: send"],
     ]
   ) {
     const response = await client.verifyKey(part);
@@ -104,14 +104,14 @@ Deno.test("startKeyServer() keeps users of one name at two addresses apart", asy
       socket.on("error", reject);
     });
   const put = (key: string) =>
-    `PUT /key/Ada/${key}/ HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`;
+    `PUT /key/Ada/${key}/ HTTP/1.1\r\nHost: a\r\nUser-Agent: b\r\nConnection: close\r\n\r\n`;
   const here = bodyOf(await from("127.0.0.2", CLOSING_REQUEST));
   const there = bodyOf(await from("127.0.0.3", CLOSING_REQUEST));
   assertStringIncludes(await from("127.0.0.2", put(here)), SUCCESS);
   assertStringIncludes(await from("127.0.0.3", put(there)), SUCCESS);
   const stolen = await from("127.0.0.3", put(here));
-  assertStringIncludes(stolen, "this key was issued to `Ada` at another address");
-  assertStringIncludes(await from("127.0.0.4", put(KEY)), "no key was issued to the user `Ada`");
+  assertStringIncludes(stolen, "key issued to `Ada` at another IP address\nhelp: send");
+  assertStringIncludes(await from("127.0.0.4", put(KEY)), "no key issued to `Ada`");
 });
 
 Deno.test("startKeyServer() takes user ids that need percent-encoding", async () => {
@@ -142,7 +142,7 @@ Deno.test("startKeyServer() forgets the users that were issued a key longest ago
   for (let n = 0; n < 9_998;) {
     let requests = "";
     for (const end = Math.min(n + 100, 9_998); n < end; n++) {
-      requests += `KEY /user/${n}/ HTTP/1.1\r\nHost: a\r\n\r\n`;
+      requests += `KEY /user/${n}/ HTTP/1.1\r\nHost: a\r\nUser-Agent: b\r\n\r\n`;
     }
     await client.send(requests);
     await client.read(1); // at least one has come
@@ -164,7 +164,7 @@ Deno.test("decide() changes nothing: it remembers no key", () => {
   const before = structuredClone(request);
   const { status, message, newKey } = decide(request, "127.0.0.1", keys);
   assertEquals([status, message], [200, newKey]);
-  const put = read(`PUT /key/Ada/${newKey}/ HTTP/1.1\r\nHost: a\r\n\r\n`);
+  const put = read(`PUT /key/Ada/${newKey}/ HTTP/1.1\r\nHost: a\r\nUser-Agent: b\r\n\r\n`);
   assertEquals(decide(put, "127.0.0.1", keys).error?.code, "no-key-issued");
   keys.add(newKey!, "Ada", "127.0.0.1");
   assertEquals(decide(put, "127.0.0.1", keys).message, SUCCESS);
@@ -174,43 +174,83 @@ Deno.test("decide() changes nothing: it remembers no key", () => {
 // ---- Answers
 
 const ANSWERS: [line: string, status: number, message: string, allow: string][] = [
-  ["KEY /user/Ada/", 400, "the version is missing", ""],
-  ["KEY /user/Ada L/ HTTP/1.1", 400, "there is a space in the path: write it as `%20`", ""],
-  ["KEY user/Ada/ HTTP/1.1", 400, "the path begins without a slash", ""],
-  ["KEY /user/<user_id>/ HTTP/1.1", 400, "the placeholder `<user_id>` was left as it is", ""],
+  ["KEY /user/Ada/", 400, "no version in the request line\nhelp: KEY /user/Ada/ HTTP/1.1", ""],
+  [
+    "KEY /user/Ada L/ HTTP/1.1",
+    400,
+    "the path contains a space\nhelp: KEY /user/Ada%20L/ HTTP/1.1",
+    "",
+  ],
+  [
+    "KEY user/Ada/ HTTP/1.1",
+    400,
+    "the path does not start with a slash\nhelp: KEY /user/Ada/ HTTP/1.1",
+    "",
+  ],
+  [
+    "KEY /user/<user_id>/ HTTP/1.1",
+    400,
+    "the placeholder `<user_id>` in the path\nhelp: replace it",
+    "",
+  ],
   ["KEY /user// HTTP/1.1", 400, "the user id is empty", ""],
   [`KEY /user/${"a".repeat(257)}/ HTTP/1.1`, 400, "the user id is longer than 256 bytes", ""],
-  ["KEY /user/%zz/ HTTP/1.1", 400, "`%zz` is no percent-encoding", ""],
-  ["KEY /user/%ff/ HTTP/1.1", 400, "the user id is not UTF-8", ""],
+  ["KEY /user/%zz/ HTTP/1.1", 400, "`%zz` is not percent-encoding", ""],
+  ["KEY /user/%ff/ HTTP/1.1", 400, "the decoded user id is not UTF-8", ""],
   ["PUT /key/Ada// HTTP/1.1", 400, "the key is empty", ""],
   [`PUT /key/Ada/${KEY.slice(9)}/ HTTP/1.1`, 400, "119 of 128 digits", ""],
-  [`PUT /key/Ada/b'${KEY}'/ HTTP/1.1`, 400, "use `key.decode()`", ""],
-  [`PUT /key/Ada/${KEY}/ HTTP/1.1`, 404, "no key was issued to the user `Ada`", ""],
-  ["KEY / HTTP/1.1", 404, "there is no such path", ""],
-  ["KEY /user/Ada HTTP/1.1", 404, "the path does not end in a slash", ""],
-  ["GET /user/Ada/ HTTP/1.1", 405, "this path takes `KEY`", "KEY"],
-  ["key /user/Ada/ HTTP/1.1", 405, "it is `KEY`, in capitals", "KEY"],
-  [`DELETE /key/Ada/${KEY}/ HTTP/1.1`, 405, "this path takes the method `PUT`", "PUT"],
+  [`PUT /key/Ada/b'${KEY}'/ HTTP/1.1`, 400, "the key is inside b'...'", ""],
+  [`PUT /key/Ada/${KEY}/ HTTP/1.1`, 404, "no key issued to `Ada` at this IP address", ""],
+  ["KEY / HTTP/1.1", 404, "unknown path\nhelp: use `KEY /user/<user_id>/` or", ""],
+  [
+    "KEY /user/Ada HTTP/1.1",
+    404,
+    "the path does not end with a slash\nhelp: KEY /user/Ada/ HTTP/1.1",
+    "",
+  ],
+  [
+    "GET /user/Ada/ HTTP/1.1",
+    405,
+    "method `GET` on a path that needs `KEY`\nhelp: KEY /user/Ada/ HTTP/1.1",
+    "KEY",
+  ],
+  [
+    "key /user/Ada/ HTTP/1.1",
+    405,
+    "method `key` instead of `KEY`\nhelp: KEY /user/Ada/ HTTP/1.1",
+    "KEY",
+  ],
+  [
+    `DELETE /key/Ada/${KEY}/ HTTP/1.1`,
+    405,
+    "method `DELETE` on a path that needs `PUT`\nhelp: use `PUT`", // nobody could type the fix
+    "PUT",
+  ],
 ];
 
 Deno.test.each(ANSWERS)("startKeyServer() answers %s", async (line, status, message, allow) => {
   await using server = listen();
-  const response = await talk(server, `${line}\r\nHost: a\r\nConnection: close\r\n\r\n`);
+  const response = await talk(
+    server,
+    `${line}\r\nHost: a\r\nUser-Agent: b\r\nConnection: close\r\n\r\n`,
+  );
   assertEquals(statusOf(response), status);
   assertStringIncludes(bodyOf(response), message);
   assertEquals(/\r\nAllow: (.*)\r\n/.exec(response)?.[1] ?? "", allow);
   const { remark } = await server.event("remark");
-  assertEquals([remark.status, remark.message], [status, bodyOf(response)]);
+  const { fact, help, fix } = remark;
+  const advice = fix?.includes("...") ? help : fix ?? help;
+  assertEquals([remark.status, `${fact}\nhelp: ${advice}`], [status, bodyOf(response)]);
 });
 
 Deno.test("startKeyServer() keeps the connection after an answer to a sound request", async () => {
   await using server = listen();
   using client = await Client.to(server);
   for (const line of ["KEY /user/Ada/", "GET /user/Ada/", "KEY /nowhere/", "PUT /key/Ada/x/"]) {
-    await client.send(`${line} HTTP/1.1\r\nHost: a\r\n\r\n`);
+    await client.send(`${line} HTTP/1.1\r\nHost: a\r\nUser-Agent: b\r\n\r\n`);
     assertEquals((await client.response()).includes("\r\nConnection:"), false);
   }
-  await client.send("KEY /user/Ada/ http/1.1\r\nHost: a\r\n\r\n"); // whatever that is
+  await client.send("KEY /user/Ada/ http/1.1\r\nHost: a\r\nUser-Agent: b\r\n\r\n"); // whatever that is
   assertStringIncludes(await client.read(), "\r\nConnection: close\r\n");
   assertEquals(server.events.filter(({ type }) => type === "connected").length, 1);
 });
@@ -219,7 +259,9 @@ Deno.test("startKeyServer() answers pipelined requests in order", async () => {
   await using server = listen();
   using client = await Client.to(server);
   const users = Array.from({ length: 300 }, (_, n) => `user${n}`);
-  const requests = users.map((user) => `GET /user/${user}/ HTTP/1.1\r\nHost: a\r\n\r\n`);
+  const requests = users.map((user) =>
+    `GET /user/${user}/ HTTP/1.1\r\nHost: a\r\nUser-Agent: b\r\n\r\n`
+  );
   await client.send(requests.join("") + CLOSING_REQUEST);
   const answers = (await client.read()).split(/(?=HTTP\/1\.1 )/);
   assertEquals(answers.map(statusOf), [...users.map(() => 405), 200]);
@@ -240,7 +282,9 @@ Deno.test("startKeyServer() tells in how many pieces each request came", async (
     await delay(10);
   }
   const full = KEY_REQUEST.replace("/Ada/", `/${"a".repeat(256)}/`);
-  await client.send(full.replace("Host: a", `Host: a\r\nB: ${"b".repeat(1019 - full.length)}`));
+  await client.send(
+    full.replace("Host: a", `Host: a\r\nUser-Agent: b\r\nB: ${"b".repeat(1019 - full.length)}`),
+  );
   await client.response(); // of 1024 bytes, for which there was just enough room
   await client.send(KEY_REQUEST);
   await client.response();
@@ -253,10 +297,13 @@ Deno.test("startKeyServer() tells in how many pieces each request came", async (
 
 Deno.test("startKeyServer() speaks HTTP/1.0", async () => {
   await using server = listen();
-  assertStringIncludes(await talk(server, "KEY /user/Ada/ HTTP/1.0\r\n\r\n"), " 200 OK\r\n");
+  assertStringIncludes(
+    await talk(server, "KEY /user/Ada/ HTTP/1.0\r\nUser-Agent: a\r\n\r\n"),
+    " 200 OK\r\n",
+  );
   using client = await Client.to(server);
   for (let n = 0; n < 2; n++) {
-    await client.send("KEY /user/Ada/ HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n");
+    await client.send("KEY /user/Ada/ HTTP/1.0\r\nConnection: Keep-Alive\r\nUser-Agent: a\r\n\r\n");
     assertStringIncludes(await client.response(), "\r\nConnection: keep-alive\r\n");
   }
   assertEquals(server.remarks(), []);
@@ -265,7 +312,7 @@ Deno.test("startKeyServer() speaks HTTP/1.0", async () => {
 Deno.test("startKeyServer() takes the path from the target, whatever Host says", async () => {
   await using server = listen();
   const absolute =
-    `KEY http://example.com:1/user/Ada/ HTTP/1.1\r\nHost: b\r\nConnection: close\r\n\r\n`;
+    `KEY http://example.com:1/user/Ada/ HTTP/1.1\r\nHost: b\r\nUser-Agent: c\r\nConnection: close\r\n\r\n`;
   assertEquals(statusOf(await talk(server, absolute)), 200);
   assertEquals(server.remarks(), []);
   const odd = CLOSING_REQUEST.replace("Host: a", "Host: http://127.0.0.1:5000/other/");
@@ -277,4 +324,17 @@ Deno.test("startKeyServer() answers HEAD without a body", async () => {
   await using server = listen();
   const response = await talk(server, CLOSING_REQUEST.replace("KEY", "HEAD"));
   assertMatch(response, /^HTTP\/1\.1 405 [^]*\r\nContent-Length: [1-9]\d+\r\n[^]*\r\n\r\n$/);
+});
+
+Deno.test("startKeyServer() says where the key is lost if it was issued, but `None` is sent", async () => {
+  await using server = listen();
+  const none = `PUT /key/Ada/None/ HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`;
+  const before = bodyOf(await talk(server, none));
+  assertStringIncludes(before, "help: send PUT only if there is a key");
+  await talk(server, "KEY /user/Ada/ HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+  const after = bodyOf(await talk(server, none));
+  assertEquals(
+    after,
+    "the key is `None`\nhelp: return the key from do_key(): the response to KEY had one",
+  );
 });

@@ -1,12 +1,12 @@
 /**
- * The rounds of a drill: which function is judged, and what is wrong with the response to it.
+ * The rounds of a drill: which function is judged, and with which fault.
  *
  * @module
  */
 
 import { type FaultName, FAULTS, isFollowing } from "./faults.ts";
 
-/** What happens in a round: nothing, a wrong key, or a fault. */
+/** The name of a round: `"sound"`, `"wrong-key"`, or the name of a fault. */
 export type RoundName = FaultName | "sound" | "wrong-key";
 
 /**
@@ -23,9 +23,9 @@ export type RoundName = FaultName | "sound" | "wrong-key";
  * ```
  */
 export interface DrillRound {
-  /** The function that the round judges; `null` if the wire cannot tell the two apart. */
+  /** The function that the round judges; `null` if it judges both together. */
   readonly function: "do_key" | "do_put" | null;
-  /** What happens: `"sound"` (nothing is wrong), `"wrong-key"`, or the name of a fault. */
+  /** The name: `"sound"` (a normal response), `"wrong-key"`, or the name of a fault. */
   readonly name: RoundName;
   /** What happens on the wire. */
   readonly description: string;
@@ -33,36 +33,36 @@ export interface DrillRound {
   readonly demand: string;
 }
 
-/** What the drill judges: two functions, a program that it runs, or whatever client comes. */
+/** What the drill judges: two functions, a program that it runs, or any client that connects. */
 export type CandidateKind = "module" | "command" | "wire";
 
-/** Whether a round can have a key, so that a right client brings it back. */
+/** Returns whether the client gets a key in this round, and must send it back. */
 export function hasKey({ function: name, name: fault }: DrillRound): boolean {
   return name === "do_put" || !isBroken(fault);
 }
 
-/** Whether no client can get a whole response, or not the right one. */
+/** Returns whether the response is incomplete or has no key, so that no client can succeed. */
 export function isBroken(name: RoundName): boolean {
   return Object.hasOwn(FAULTS, name) && FAULTS[name as FaultName].isBroken;
 }
 
-/** The fault of a round, if it has one. */
+/** Returns the fault of a round, if it has one. */
 export function faultOf({ name }: DrillRound): FaultName | undefined {
   return Object.hasOwn(FAULTS, name) ? name as FaultName : undefined;
 }
 
-/** Whether a round has a whole response that only its status, or its key, tells from success. */
+/** Returns whether the response is complete, but refuses the request or redirects it. */
 export function isRefused(name: RoundName): boolean {
   return name === "wrong-key" || name === "redirect" || name.startsWith("status-");
 }
 
-/** Whether a client goes to the path that the fault of a round has sent it to. */
+/** Returns whether a request follows the redirect of this round's fault. */
 export function isMoved(round: DrillRound, request: Uint8Array): boolean {
   const fault = faultOf(round);
   return fault !== undefined && isFollowing(fault, request);
 }
 
-/** Whether there is no whole response at all. */
+/** Returns whether there is no complete response. */
 export function isCutOff(name: RoundName): boolean {
   return CUT_OFF.includes(name);
 }
@@ -73,7 +73,7 @@ const BROKEN = NAMES.filter((name) => FAULTS[name].isBroken);
 const REFUSED = BROKEN.filter(isRefused);
 const CUT_OFF: RoundName[] = ["empty", "truncate", "reset", "garbage", "silent"];
 
-/** What each kind of candidate goes through, in this order. */
+/** The rounds for each kind of candidate, in this order. */
 const ROUNDS: Record<CandidateKind, [DrillRound["function"], RoundName[]][]> = {
   module: [
     ["do_key", ["sound", ...NAMES]],
@@ -95,10 +95,10 @@ const ROUNDS: Record<CandidateKind, [DrillRound["function"], RoundName[]][]> = {
  * Returns the rounds for a kind of candidate.
  *
  * @param kind The kind.
- * @param names The names of the rounds, all by default. `reset` is each round with that name,
- * `reset:KEY` and `reset:PUT` are those of `do_key` and `do_put`.
+ * @param names The names of the rounds; by default all. `reset` selects each round with that name,
+ * `reset:KEY` only the one for `do_key`, and `reset:PUT` only the one for `do_put`.
  * @returns The rounds, in the order of the names.
- * @throws {TypeError} If a name stands for no round.
+ * @throws {TypeError} If no round has one of the names.
  */
 export function roundsOf(kind: CandidateKind, names?: readonly string[]): DrillRound[] {
   const all = ROUNDS[kind].flatMap(([fn, names]) =>
@@ -121,18 +121,18 @@ function find(rounds: DrillRound[], text: string): DrillRound[] {
   throw new TypeError(`Cannot use round ${JSON.stringify(text)}: no round has this name`);
 }
 
-/** The request whose response has the fault; `undefined` if both have it. */
+/** Returns the method whose responses have the fault; `undefined` if all have it. */
 export function targetOf(round: DrillRound): "KEY" | "PUT" | undefined {
   return round.function === null ? undefined : round.function === "do_key" ? "KEY" : "PUT";
 }
 
 function describe(name: RoundName): string {
-  if (name === "sound") return "nothing is wrong";
+  if (name === "sound") return "a normal response";
   if (name === "wrong-key") return "the key is wrong, so the server refuses it";
   return FAULTS[name].description;
 }
 
-/** What the client must do in a round. */
+/** Returns what the client must do in a round. */
 function demand(kind: CandidateKind, fn: DrillRound["function"], name: RoundName): string {
   if (kind !== "module") {
     if (fn === null) return "the client must send the key back";

@@ -63,8 +63,8 @@ Deno.test("roundsOf() describes each round", () => {
     roundsOf("module", ["wrong-key", "sound", "silent"]).map((round) => round.description),
     [
       "the key is wrong, so the server refuses it",
-      "nothing is wrong",
-      "nothing is wrong",
+      "a normal response",
+      "a normal response",
       FAULTS.silent.description,
       FAULTS.silent.description,
     ],

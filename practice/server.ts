@@ -1,15 +1,15 @@
 /**
- * A key server to practise with, for clients in any language: it hears every byte, explains what is
- * wrong with it, and leaves nobody hanging.
+ * A key server to practise with, for clients in any language. It reads every byte, explains what is
+ * wrong with a request, and never leaves a client hanging.
  *
  * ```text
  * KEY /user/<user_id>/            200 and a key of 128 hex digits, new with each request
  * PUT /key/<user_id>/<key_val>/   200 if it is the key last issued to that user, 400 if not
  * ```
  *
- * Whatever else a client sends is answered with 400, 404 or 405 and a sentence that tells why. It is
- * written by hand over `Deno.listen`, as a server that parses requests before anybody sees them
- * could not say what is wrong with one that it cannot parse.
+ * The response to any other request is 400, 404 or 405, and its body says what is wrong. The server
+ * reads the bytes itself, over `Deno.listen`. `Deno.serve` could not explain a request that it
+ * cannot parse.
  *
  * @example Usage
  * ```ts
@@ -54,7 +54,7 @@ export type { RemarkCode } from "./rules.ts";
  */
 export interface KeyServerOptions {
   /**
-   * The address to listen on: with `"0.0.0.0"` the whole network can reach the server.
+   * The IP address to listen on. With `"0.0.0.0"`, the whole network can reach the server.
    * @default {"127.0.0.1"}
    */
   hostname?: string;
@@ -66,17 +66,18 @@ export interface KeyServerOptions {
   /** Shuts the server down, as {@linkcode KeyServer.shutdown} does. */
   signal?: AbortSignal;
   /**
-   * Milliseconds, above 0: a connection on which nothing comes for so long after an answer is closed,
-   * and a request that is not whole by then is remarked on. If it is not after 15 times as long, or
-   * if none has come at all, the answer is 400.
+   * Milliseconds, above 0, that the server waits for a request. After a response, it closes the
+   * connection if no further request has begun by then. If a request is still incomplete by then,
+   * the server remarks on it, and after 5 times as long it responds with 400. The same applies to a
+   * new connection on which the client has sent nothing.
    * @default {2_000}
    */
   idleTimeout?: number;
-  /** What is wrong with the responses: a name of {@linkcode FAULTS}. By default nothing. */
+  /** The fault of the responses: a name of {@linkcode FAULTS}. By default they have none. */
   fault?: FaultName;
   /**
-   * The method of the requests whose responses have the fault. All other responses are sound. By
-   * default every response has the fault.
+   * Limits the fault to responses to requests with this method. By default every response has the
+   * fault.
    */
   faultOn?: FaultTarget;
   /**
@@ -84,7 +85,7 @@ export interface KeyServerOptions {
    * @default {2_000}
    */
   delay?: number;
-  /** Called with all that happens, as it happens. What it throws, or rejects with, is dropped. */
+  /** Called for each event when it happens. Errors that it throws, or rejects with, are ignored. */
   onEvent?: (event: KeyServerEvent) => void;
 }
 
@@ -100,48 +101,51 @@ export interface KeyServerOptions {
  * ```
  */
 export interface KeyServer extends AsyncDisposable {
-  /** Where it listens. */
+  /** The IP address and the port that the server listens on. */
   readonly addr: Deno.NetAddr;
-  /** Resolves when it has ended. */
+  /** Resolves when the server has shut down. */
   readonly finished: Promise<void>;
   /**
-   * What is wrong with the responses from now on; an unknown name is a `TypeError`. As long as they
-   * are set, `keep-open` and `silent` keep a connection open if its last response had a fault. So
-   * does any broken fault, after its end, until the client closes.
+   * The fault of the responses from now on. Setting an unknown name throws a `TypeError`.
    *
-   * `reset` needs connections of another kind, so the server listens anew when it is set, and again
-   * when it is unset: see {@linkcode KeyServer.ready}. A connection that was made before that cannot
-   * be reset: it closes after its next response, and if that has the fault `reset`, without a byte. So does any connection on
-   * Deno 2.5 and 2.6, which cannot reset one.
+   * While `keep-open` or `silent` is set, the server does not close an idle connection if the last
+   * response on it had a fault. While a broken fault is set, the server waits for the client to
+   * close its side after such a response.
+   *
+   * `reset` needs connections of another kind, so the server reopens its port when this fault is
+   * set or unset: see {@linkcode KeyServer.ready}. A connection from before that cannot be reset.
+   * The server closes it after the next response, or in place of a response with the fault `reset`.
+   * On Deno 2.5 and 2.6, which cannot reset a connection, this applies to all connections.
    */
   fault: FaultName | undefined;
   /**
-   * The method of the requests whose responses have the fault from now on; `undefined` for every
-   * response. Any other value is a `TypeError`. A connection whose last response was sound because
-   * of it closes as one without a fault does.
+   * Limits the fault, from now on, to responses to requests with this method. `undefined` stands
+   * for all methods. Setting any other value throws a `TypeError`. After a response without the
+   * fault, the connection closes as usual.
    */
   faultOn: FaultTarget | undefined;
   /**
-   * The fault that will be set next, if it is known. If it is `reset`, new connections can be reset
-   * from now on.
+   * The fault that you will set next, if you know it. If it is `reset`, new connections can be
+   * reset from now on.
    */
   nextFault: FaultName | undefined;
   /**
-   * Resolves when clients can connect. They always can, but for about a millisecond after `reset` was
-   * set or unset. Until then the server holds its responses back, so a client that waits for its
-   * response notices nothing.
+   * Resolves when clients can connect. After `reset` was set or unset, they cannot connect for
+   * about a millisecond. During this time the server sends no responses. So a client that waits for
+   * each response before it connects again is not affected.
    */
   readonly ready: Promise<void>;
   /**
-   * Issues a key without a request, as KEY does: it is the one that PUT must bring.
+   * Issues a key without a KEY request. PUT must then send this key.
    *
-   * @param userId The user to issue it to.
+   * @param userId The user to issue the key to.
    * @param address The IP address that PUT must come from. By default `"127.0.0.1"`.
    * @returns The key: 128 hex digits.
    */
   issueKey(userId: string, address?: string): string;
   /**
-   * Sends the responses that are in flight and ends, within a second, whatever clients do.
+   * Sends the pending responses and shuts down. This takes less than a second, even if clients do
+   * not close their connections.
    *
    * @returns {@linkcode KeyServer.finished}.
    */
@@ -149,12 +153,12 @@ export interface KeyServer extends AsyncDisposable {
 }
 
 /**
- * Starts the practice server. It prints nothing, all that can be seen of it is an event.
+ * Starts the practice server. It prints nothing: everything that it does is reported as an event.
  *
  * @param options Where to listen, and what to call.
- * @returns The running server; `shutdown()`, or the end of an `await using` block, stops it.
- * @throws {Deno.errors.AddrInUse} If another server listens there.
- * @throws {RangeError} If `idleTimeout` or `delay` is not above 0.
+ * @returns The running server. Stop it with `shutdown()`, or with `await using`.
+ * @throws {Deno.errors.AddrInUse} If the port is in use.
+ * @throws {RangeError} If `idleTimeout` or `delay` is not above 0, or `delay` is too large.
  * @throws {TypeError} If no fault has that name, or `faultOn` is neither `"KEY"` nor `"PUT"`.
  *
  * @example Usage
@@ -164,7 +168,7 @@ export interface KeyServer extends AsyncDisposable {
  * await using server = startKeyServer({
  *   port: 0,
  *   onEvent(event) {
- *     if (event.type === "remark") console.log(event.remark.message);
+ *     if (event.type === "remark") console.log(event.remark.fact);
  *   },
  * });
  * const url = `http://127.0.0.1:${server.addr.port}`;
@@ -177,8 +181,8 @@ export function startKeyServer(options: KeyServerOptions = {}): KeyServer {
   return new Server(options);
 }
 
-const SHUTDOWN_TIME = 500; // ms that shutdown waits for responses in flight
-const MAX_DELAY = 2 ** 31 - 1; // ms; with more a timer fires at once
+const SHUTDOWN_TIME = 500; // ms that shutdown waits for pending responses
+const MAX_DELAY = 2 ** 31 - 1; // ms; a longer timer fires at once
 
 class Server implements KeyServer {
   readonly addr: Deno.NetAddr;
@@ -193,10 +197,10 @@ class Server implements KeyServer {
   #faultOn: FaultTarget | undefined;
   #nextFault: FaultName | undefined = undefined;
   #listener: Listener;
-  #change: PromiseWithResolvers<void> | undefined = undefined; // to a listener of the other kind
+  #change: PromiseWithResolvers<void> | undefined = undefined; // a change of listeners under way
   #count = 0;
   #clock: ReturnType<typeof setInterval> | undefined = undefined;
-  #period: number; // ms between two looks at the clock
+  #period: number; // ms between two ticks of the clock
   #lastTick = 0;
   #emptied = Promise.withResolvers<void>();
   #shutdown: Promise<void> | undefined = undefined;
@@ -287,7 +291,7 @@ class Server implements KeyServer {
     this.isClosing = true;
     if (this.#change) this.#change.resolve();
     else this.#listener.close();
-    await pause(5); // what has come is read meanwhile
+    await pause(5); // time to read requests that have already arrived
     for (const connection of this.connections) connection.shutdown();
     if (this.connections.size === 0) this.#emptied.resolve();
     const deadline = setTimeout(() => {
@@ -306,18 +310,18 @@ class Server implements KeyServer {
       else if (conn) conn.close();
       else if (this.isClosing) return;
       else if (this.#change) await this.#listenAgain();
-      // File descriptors are used up, or the client was gone at once. The next one may succeed.
+      // No file descriptor is free, or the client has disconnected. The next try may succeed.
       else if (listener === this.#listener) await pause(this.#makeRoom() ? 1 : 50);
       if (conn === undefined) listener = this.#listener;
     }
   }
 
-  /** Listens with the other kind of listener, if that is needed. */
+  /** Replaces the listener, if the other kind is needed. */
   #changeListener(): void {
     const isResetListener = this.#listener instanceof ResetListener;
     if (this.needsReset === isResetListener || this.#change || this.isClosing) return;
     this.#listener.close();
-    // The port of Deno's listener is not free before its accept() has rejected.
+    // The port of Deno's listener is free only after its accept() has rejected.
     if (!isResetListener || !this.#listen()) this.#change = Promise.withResolvers();
   }
 
@@ -336,11 +340,11 @@ class Server implements KeyServer {
 
   async #listenAgain(): Promise<void> {
     for (let tries = 1; !this.isClosing && !this.#listen(); tries++) {
-      await pause(tries < 20 || this.#makeRoom() ? 1 : 50); // file descriptors may be used up
+      await pause(tries < 20 || this.#makeRoom() ? 1 : 50); // perhaps no file descriptor is free
     }
     this.#change?.resolve();
     this.#change = undefined;
-    this.#changeListener(); // if a fault was set meanwhile
+    this.#changeListener(); // a fault may have been set in the meantime
   }
 
   #add(conn: Conn): void {
@@ -348,7 +352,7 @@ class Server implements KeyServer {
     this.connections.add(connection);
     const isCrowded = this.connections.size > MAX_RESETTABLE;
     if (isCrowded && this.#listener instanceof ResetListener) this.#makeRoom();
-    // One clock for all: a timer for each would have to be set anew with each request.
+    // All connections share one clock: a timer for each would have to be reset for each request.
     if (this.#clock === undefined) {
       this.#lastTick = performance.now();
       this.#clock = setInterval(() => this.#tick(), this.#period);
@@ -363,9 +367,9 @@ class Server implements KeyServer {
 
   #tick(): void {
     const now = performance.now();
-    // After a busy time there may be something to read that nobody has had the time to read yet.
+    // After a stall, unread data may be waiting.
     const isLate = now - this.#lastTick > 2 * this.#period;
-    this.#lastTick = isLate ? Infinity : now; // but not late twice in a row
+    this.#lastTick = isLate ? Infinity : now; // so that the next tick does not count as late
     if (isLate) return;
     for (const connection of this.connections) connection.tick(now);
     if (this.connections.size > 0) return;
@@ -373,7 +377,7 @@ class Server implements KeyServer {
     this.#clock = undefined;
   }
 
-  /** Closes the connection that has waited for longest, to free a descriptor. */
+  /** Closes the connection that has been idle for longest, to free a descriptor. */
   #makeRoom(): boolean {
     const now = performance.now();
     const candidates = [...this.connections].filter((connection) => connection.isIdle(now));

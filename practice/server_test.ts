@@ -34,7 +34,16 @@ Deno.test("startKeyServer() tells all that happens, in order", async () => {
   await server.event("closed");
   const common = { connection: 1, method: "PUT", userId: "Ada" };
   const message = bodyOf(response);
-  const remark = { severity: "error", status: 400, message, start: 14, end: 15 } as const;
+  const remark = {
+    code: "key-not-hex",
+    severity: "error",
+    status: 400,
+    fact: "`-` in the key is not a hex digit",
+    help: "send the 128 hex digits as you received them",
+    start: 14,
+    end: 15,
+  } as const;
+  assertEquals(message, `${remark.fact}\nhelp: ${remark.help}`);
   const events = server.events.map(({ time, peer, ...event }) => {
     assert(time >= before && time <= Date.now());
     assertEquals([peer.hostname, peer.port], ["127.0.0.1", port]);
@@ -53,14 +62,14 @@ Deno.test("startKeyServer() tells all that happens, in order", async () => {
     type: "remark",
     connection: 1,
     bytes: bytes(request),
-    remark: { code: "key-not-hex", ...remark },
+    remark,
   } as unknown);
   const answer = {
     status: 400,
     message,
     bytes: bytes(response),
     request: bytes(request),
-    error: { code: "key-not-hex", ...remark },
+    error: remark,
   } as const;
   assertEquals(events[4], { type: "answer", ...answer, ...common });
   assertEquals(events[5], { type: "closed", connection: 1, by: "client" });

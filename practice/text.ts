@@ -1,5 +1,5 @@
 /**
- * Bytes and strings as text for people: decode, escape, cut.
+ * Makes bytes and strings readable for people: decodes, escapes and cuts them.
  *
  * @module
  */
@@ -19,7 +19,7 @@ export function decodeLatin1(bytes: Uint8Array): string {
   return text;
 }
 
-/** Trims the white space that HTTP knows within a line (RFC 9110 section 5.6.3): SP and HTAB. */
+/** Trims spaces and tabs: the white space of RFC 9110 section 5.6.3. */
 export function trim(text: string): string {
   return /[^\t ](?:.*[^\t ])?/.exec(text)?.[0] ?? "";
 }
@@ -35,18 +35,21 @@ export function escapeControls(text: string, { keepLines = false } = {}): string
   );
 }
 
-/** Characters that {@linkcode escapeControls} escapes: control, format, line and paragraph separator. */
+/** Characters that {@linkcode escapeControls} escapes: control, format and line separators. */
 export const UNSAFE_REGEXP = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
 const UNSAFE_BUT_LINES_REGEXP = /(?!\t|\r?\n)[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
 const ESCAPES: Record<string, string> = { "\r": "\\r", "\n": "\\n", "\t": "\\t", "\0": "\\0" };
 
-/** Cuts text to at most `length` UTF-16 code units, the last three of which are then `...`. */
+/** Cuts text to at most `length` UTF-16 code units. Text that was cut ends with `...`. */
 export function cut(text: string, length: number): string {
   if (text.length <= length) return text;
   return `${text.slice(0, length - 3).replace(/[\ud800-\udbff]$/, "")}...`;
 }
 
-/** Returns the first line of a request as ASCII, at most 100 characters, the middle of a key cut out. */
+/**
+ * Returns the first line of a request as ASCII, at most 100 characters. The middle of a key is left
+ * out.
+ */
 export function requestLine(request: Uint8Array): string {
   const start = Math.max(0, request.findIndex((byte) => byte !== CR && byte !== LF));
   const line = request.subarray(start, start + 1024);
@@ -56,8 +59,8 @@ export function requestLine(request: Uint8Array): string {
 }
 
 /**
- * Returns for each byte the ASCII that stands for it: a character, an escape, or `""` for a byte
- * that is left out. Unless `isWhole`, the middle of a key is.
+ * Returns one ASCII string for each byte: a character, an escape sequence, or `""` if the byte is
+ * left out. Unless `isWhole` is set, the middle of a key is left out.
  */
 export function visible(bytes: Uint8Array, isWhole: boolean): string[] {
   const chars = Array.from(bytes, (byte) => {
@@ -79,7 +82,7 @@ export function visible(bytes: Uint8Array, isWhole: boolean): string[] {
   return chars;
 }
 
-/** Returns the last line of what a program has printed, if it is an error. */
+/** Returns the last line of the output of a program, if it is an error. */
 export function lastError(output: string): string | undefined {
   // deno-lint-ignore no-control-regex
   const plain = output.replace(/\x1b\[[\d;]*m/g, "").trimEnd();

@@ -1,5 +1,5 @@
 /**
- * Verdicts on a function: what it returned or raised, and what it sent, beside what it must do.
+ * Verdicts on a function: judges what it returned or raised, and what it sent.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import { answersOf, isPut, isUnread, quote } from "./drill_events.ts";
 import type { CallReport, Exception, FoundFunction } from "./driver.ts";
 import type { AnswerEvent, KeyServerEvent } from "./events.ts";
 import { FAULTS } from "./faults.ts";
-import { factOf, type Remark } from "./remark.ts";
+import type { Remark } from "./remark.ts";
 import { type DrillRound, faultOf, isBroken, isCutOff, isRefused } from "./rounds.ts";
 import { cut, decodeLatin1, escapeControls, lastError } from "./text.ts";
 
@@ -20,23 +20,23 @@ export interface DrillCause {
   help: string;
 }
 
-/** A call of a function, and what came of it. */
+/** A call of a function, and its outcome. */
 export interface Call {
   readonly round: DrillRound;
-  /** The module: the name of its file, and what the driver found for the function. */
+  /** The name of the module's file, and what the driver found for the function. */
   readonly file: string;
   readonly found: FoundFunction;
-  /** Where the drill listens. */
+  /** The IP address and the port of the drill. */
   readonly address: string;
-  /** What the driver reported; nothing if the function did not come to its end. */
+  /** What the driver reported; `undefined` if the function did not end. */
   readonly report?: CallReport;
-  /** How the process ended, if it ended in the call. */
+  /** How the process ended, if it ended during the call. */
   readonly end?: string;
-  /** How long it took. */
+  /** How long the call took. */
   readonly seconds: number;
-  /** What the module printed in the call. */
+  /** What the module printed during the call. */
   readonly output: string;
-  /** What happened on the wire in the call. */
+  /** The events of the server during the call. */
   readonly events: readonly KeyServerEvent[];
   /** The key that `do_put` was given. */
   readonly key: string;
@@ -46,13 +46,13 @@ export interface Call {
   readonly isProven: boolean;
 }
 
-/** How the language of a module calls things. */
+/** The names of types and the help texts for the language of a module. */
 interface Words {
   none: string;
   ifKey: string;
   bytes: string;
   text: string;
-  /** How to return bytes where text was returned, or another object with the bytes. */
+  /** How to return bytes instead of text, or instead of another object that has the bytes. */
   toBytes: string;
   copy: string;
   toText: string;
@@ -108,11 +108,11 @@ const SCRIPT_WORDS: Words = {
 };
 
 const MANY = 5; // requests in one call
-const MAX_TIME = 15; // seconds within which a whole response must be returned
+const MAX_TIME = 15; // seconds within which a function must return a complete response
 export const SERVE_HELP =
   "run `--serve` and your client beside it: its log shows what was received";
 
-/** Judges a call; returns `null` if the function did what it must. */
+/** Judges a call. Returns `null` if the function did what it must do. */
 export function judgeCall(call: Call): DrillCause | null {
   return judgeSignature(call) ?? judgeEnd(call) ?? judgeCoroutine(call) ??
     (call.round.function === "do_key" ? judgeKey(call) : judgePut(call)) ?? judgeTime(call);
@@ -120,7 +120,7 @@ export function judgeCall(call: Call): DrillCause | null {
 
 // ---- Both functions
 
-/** Judges whether the function can be called at all. */
+/** Judges whether the function exists and takes the right number of arguments. */
 export function judgeSignature(
   { round, found, file }: Pick<Call, "round" | "found" | "file">,
 ): DrillCause | null {
@@ -158,7 +158,7 @@ export function judgeSignature(
   };
 }
 
-/** Judges whether the function came to its end. */
+/** Judges whether the function ended. */
 function judgeEnd(call: Call): DrillCause | null {
   const { round, report, end, seconds, events } = call;
   const name = nameOf(call);
@@ -183,7 +183,7 @@ function judgeEnd(call: Call): DrillCause | null {
     ? refusal
     : undefined;
   const rationale = `${name} has not ended after ${Math.round(seconds)} s`;
-  if (problem) return { rationale: `${rationale}: ${factOf(problem)}`, help: helpOf(problem) };
+  if (problem) return { rationale: `${rationale}: ${problem.fact}`, help: helpOf(problem) };
   if (count === 0) return { rationale: `${rationale}, and sent no request`, help: SERVE_HELP };
   if (count > MANY) {
     const help = "send the request once: if there is no whole response, return";
@@ -194,7 +194,7 @@ function judgeEnd(call: Call): DrillCause | null {
   return { rationale, help: isWhole ? wordsOf(call.file).stop : FAULTS[fault].help };
 }
 
-/** Judges how long it took to return what it must. */
+/** Judges how long the function took. */
 function judgeTime(call: Call): DrillCause | null {
   const { round, seconds } = call;
   if (seconds <= MAX_TIME || isBroken(round.name)) return null;
@@ -206,7 +206,7 @@ function judgeTime(call: Call): DrillCause | null {
   };
 }
 
-/** Judges whether the function is an ordinary one. */
+/** Judges whether the function is an ordinary function, not a coroutine. */
 function judgeCoroutine(call: Call): DrillCause | null {
   if (call.report!.type !== "coroutine") return null;
   const { bytes, text } = wordsOf(call.file);
@@ -218,7 +218,7 @@ function judgeCoroutine(call: Call): DrillCause | null {
   };
 }
 
-/** Judges what was sent: a request of this method that the server could take. */
+/** Judges whether the function sent a request with this method. */
 function judgeRequest(call: Call, method: "KEY" | "PUT"): DrillCause | null {
   const { report, events, address } = call;
   const all = requests(call);
@@ -228,7 +228,7 @@ function judgeRequest(call: Call, method: "KEY" | "PUT"): DrillCause | null {
   const remark = events.find((event) =>
     event.type === "remark" && event.remark.severity === "error"
   );
-  const fact = remark?.type === "remark" ? `: ${factOf(remark.remark)}` : "";
+  const fact = remark?.type === "remark" ? `: ${remark.remark.fact}` : "";
   const sent = all.length > 0 ? ` but ${quote(all[0].request)}` : "";
   return {
     rationale: `${nameOf(call)} sent no ${method} request${sent}${fact}`,
@@ -240,7 +240,7 @@ function judgeRequest(call: Call, method: "KEY" | "PUT"): DrillCause | null {
   };
 }
 
-/** Where to connect. If the port is not the usual one, the file must learn it. */
+/** Returns where to connect. If the port is not 5000, mentions the environment variable. */
 export function connectHelp(address: string): string {
   const hint = address.endsWith(":5000")
     ? ""
@@ -250,7 +250,7 @@ export function connectHelp(address: string): string {
 
 const MIXED_HELP = "do not mix bytes and str: use `.decode()` or `.encode()`";
 
-/** What to do about exceptions that have a usual cause. The first pattern that matches counts. */
+/** What to do about exceptions with a common cause. The first pattern that matches is used. */
 const EXCEPTION_HELP: [RegExp, string | ((call: Call, error: Exception) => string)][] = [
   [
     /^ConnectionRefused|Connection refused|ECONNREFUSED/,
@@ -300,7 +300,7 @@ const EXCEPTION_HELP: [RegExp, string | ((call: Call, error: Exception) => strin
   ],
 ];
 
-/** Judges an exception; `must` is what the function must do instead, `help` helps in most cases. */
+/** Judges an exception. `must` says what the function must do. `help` is the default help. */
 function judgeRaised(
   call: Call,
   error: Exception,
@@ -326,7 +326,7 @@ function judgeRaised(
   };
 }
 
-/** What is to be done in this round, whatever went wrong. */
+/** Returns the general help for this round. */
 function helpFor({ round, file, isProven }: Call): string {
   const fault = faultOf(round);
   const { none } = wordsOf(file);
@@ -382,8 +382,8 @@ const OS_ERROR_REGEXP =
   /^(?:Connection|BrokenPipe|Timeout|OSError|socket\.|urllib\.error\.|http\.client\.RemoteDisconnected)/;
 
 /**
- * What to do about an exception where there is no key. In Python only those of the socket are to be
- * caught: to catch the others would hide the mistake.
+ * Returns what to do about an exception if there is no key. In Python, the client should catch only
+ * exceptions of the socket: catching others would hide a bug.
  */
 function catchHelp(call: Call, { type }: Exception): string {
   const name = nameOf(call);
@@ -396,7 +396,7 @@ function catchHelp(call: Call, { type }: Exception): string {
     : helpFor(call);
 }
 
-/** Judges what was returned where there is a key. */
+/** Judges the return value of `do_key` if there is a key. */
 function judgeValueOfKey(call: Call): DrillCause | null {
   const { report, round, output, file } = call;
   const { type, kind, value = "", size } = report!;
@@ -475,7 +475,7 @@ function judgePut(call: Call): DrillCause | null {
   return judgeMessage(call);
 }
 
-/** Judges whether a whole key was sent, but not the one that the function was given. */
+/** Judges whether the function sent a complete key that differs from its argument. */
 function judgeOtherKey(call: Call): DrillCause | null {
   const lines = requests(call).filter(({ method }) => method === "PUT")
     .map(({ request }) => decodeLatin1(request).split("\r\n", 1)[0]);
@@ -487,7 +487,7 @@ function judgeOtherKey(call: Call): DrillCause | null {
   };
 }
 
-/** Judges whether half a message was returned as a whole one. */
+/** Judges whether the function returned an incomplete message. */
 function judgeHalf(call: Call): DrillCause | null {
   const { round, report } = call;
   if (round.name !== "truncate" || report!.raised || !report!.value) return null;
@@ -499,13 +499,13 @@ function judgeHalf(call: Call): DrillCause | null {
   };
 }
 
-/** The part of the message that was sent before the connection was closed. */
+/** Returns the part of the message that was sent before the connection was closed. */
 function halfOf({ bytes }: AnswerEvent): string {
   const text = decodeLatin1(bytes);
   return text.slice(text.indexOf("\r\n\r\n") + 4);
 }
 
-/** Judges what was returned where there is a message. */
+/** Judges the return value of `do_put` if there is a message. */
 function judgeMessage(call: Call): DrillCause | null {
   const { round, report, output, file } = call;
   const { type, kind, value = "", size } = report!;
@@ -573,18 +573,18 @@ function judgeMessage(call: Call): DrillCause | null {
   );
 }
 
-/** What to do about odd delivery, if the function has shown that it is right without it. */
+/** Returns the help on odd delivery, if the function has worked without it. */
 function oddHelp(call: Call): string | undefined {
   const fault = faultOf(call.round);
   return fault && !FAULTS[fault].isBroken && call.isProven ? FAULTS[fault].help : undefined;
 }
 
-/** Whether a function has returned nothing: by `return` without a value, too. */
+/** Returns whether a function has returned nothing. `return` without a value counts, too. */
 function isNothing({ kind, type }: CallReport): boolean {
   return kind === "none" || type === "undefined";
 }
 
-// ---- The wire
+// ---- Requests and responses
 
 function requests({ events }: Call): AnswerEvent[] {
   return answersOf(events);
@@ -594,7 +594,7 @@ function isAnswered(call: Call, bytes: Uint8Array): boolean {
   return requests(call).some(({ request }) => request.length >= bytes.length);
 }
 
-/** Codes of a key that was issued to somebody else. */
+/** Codes of remarks on a key that was issued to another user or IP address. */
 const FOREIGN_CODES: string[] = ["key-of-another", "no-key-issued", "key-from-another-address"];
 
 /** Judges whether the server refused the last request of this method. */
@@ -602,16 +602,16 @@ function judgeRefusal(call: Call, method: "KEY" | "PUT"): DrillCause | null {
   const { error } = requests(call).findLast((event) => event.method === method)!;
   if (!error) return null;
   const isForeign = FOREIGN_CODES.includes(error.code);
-  if (isForeign && !call.isUserKnown) return null; // there was no KEY to learn the user from
+  if (isForeign && !call.isUserKnown) return null; // the module has never sent its user id in KEY
   return {
-    rationale: `the server refused the ${method} request: ${factOf(error)}`,
+    rationale: `the server refused the ${method} request: ${error.fact}`,
     help: isForeign ? "send the same user id in KEY and PUT" : helpOf(error),
   };
 }
 
-/** What a remark says after its fact. */
-export function helpOf(remark: Remark): string {
-  return remark.message.slice(factOf(remark).length).replace(/^[:;] /, "") || SERVE_HELP;
+/** Returns what to do about a remark: the corrected line, or else the help. */
+export function helpOf({ help, fix }: Remark): string {
+  return fix ?? help;
 }
 
 // ---- Words

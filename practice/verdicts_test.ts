@@ -21,8 +21,13 @@ const STOP =
 
 // ---- Events
 
-function remark(code: RemarkCode, message: string, severity: Severity = "error"): Remark {
-  return { code, severity, message, start: 0, end: 0 };
+function remark(
+  code: RemarkCode,
+  fact: string,
+  help = "do this",
+  severity: Severity = "error",
+): Remark {
+  return { code, severity, fact, help, start: 0, end: 0 };
 }
 
 function remarkEvent(remark: Remark, request = "", connection = 1): RemarkEvent {
@@ -54,7 +59,7 @@ function putRequest(key = KEY): string {
 const ISSUED = answer(keyRequest(), { message: KEY });
 const TAKEN = answer(putRequest(), { message: SUCCESS });
 const NO_ANSWER = { status: 0, message: "", bytes: new Uint8Array() };
-const UNREAD = remarkEvent(remark("gone", "the client was gone", "note"));
+const UNREAD = remarkEvent(remark("gone", "the client was gone", undefined, "note"));
 
 // ---- What functions return or raise
 
@@ -250,10 +255,10 @@ Deno.test("judgeCall() judges the function before the call", () => {
 
 // ---- Calls that do not end, or take too long
 
-const NO_EMPTY_LINE = remark("no-empty-line", "no empty line; end the head with `\\r\\n\\r\\n`");
-const NO_HOST = remark("no-host", "no Host header: add one", "warning");
-const NO_SLASH = remark("no-final-slash", "the path does not end with a slash: add it");
-const WITHOUT_FIX = remark("no-request-line", "this is not a request line");
+const NO_EMPTY_LINE = remark("no-empty-line", "no empty line", "end the head with `\\r\\n\\r\\n`");
+const NO_HOST = remark("no-host", "no Host header", "add one", "warning");
+const NO_SLASH = remark("no-final-slash", "the path does not end with a slash", "add it");
+const NO_LINE = remark("no-request-line", "not an HTTP request line", "start with the method");
 const HALF = "KEY /user/Ada/ HTTP/1.1\r\n";
 const LIMIT = { seconds: 30.2 };
 
@@ -418,7 +423,7 @@ testRows([
 // ---- What was sent
 
 const GET = "GET /user/Ada/ HTTP/1.1\r\n\r\n";
-const UNKNOWN_METHOD = remark("wrong-method", "unknown method `GET`: use `KEY`");
+const UNKNOWN_METHOD = remark("wrong-method", "unknown method `GET`", "use `KEY`");
 const REFUSED_GET = [
   remarkEvent(UNKNOWN_METHOD, GET),
   answer(GET, { status: 405, error: UNKNOWN_METHOD }),
@@ -441,7 +446,7 @@ testRows([
     "call `sendall()`",
     {
       events: [
-        remarkEvent(remark("nothing-sent", "nothing was sent: call `sendall()`")),
+        remarkEvent(remark("nothing-sent", "nothing was sent", "call `sendall()`")),
         answer("", { status: 400 }),
       ],
     },
@@ -468,7 +473,7 @@ testRows([
     raised("NameError: name 'sockt' is not defined", "sock = sockt.socket()"),
     "do_key() raised NameError in line 9: sock = sockt.socket() (name 'sockt' is not defined)",
     "correct this line first",
-    { events: [remarkEvent(remark("nothing-sent", "nothing was sent: call `sendall()`"))] },
+    { events: [remarkEvent(remark("nothing-sent", "nothing was sent", "call `sendall()`"))] },
   ],
   [
     "do_put sends only KEY",
@@ -498,9 +503,9 @@ testRows([
     "KEY refused, then an exception",
     "drip:KEY",
     raised("IndexError: list index out of range", "key = parts[1]"),
-    "the server refused the KEY request: this is not a request line",
-    SERVE_HELP,
-    { events: [answer(keyRequest(), { status: 400, error: WITHOUT_FIX })] },
+    "the server refused the KEY request: not an HTTP request line",
+    "start with the method",
+    { events: [answer(keyRequest(), { status: 400, error: NO_LINE })] },
   ],
   [
     "KEY refused, then accepted",
@@ -522,7 +527,7 @@ testRows([
     "the key of another user",
     "sound:PUT",
     returned("no", "str"),
-    "the server refused the PUT request: this key was issued to the user `Bob`",
+    "the server refused the PUT request: key of `Bob`, not of `Ada`",
     "send the same user id in KEY and PUT",
     { events: foreign("key-of-another") },
   ],
@@ -530,14 +535,14 @@ testRows([
     "the user without a key",
     "drip:PUT",
     raised("ValueError: no"),
-    "the server refused the PUT request: this key was issued to the user `Bob`",
+    "the server refused the PUT request: key of `Bob`, not of `Ada`",
     "send the same user id in KEY and PUT",
     { events: foreign("no-key-issued") },
   ],
   [
     "the user is unknown, and the message returned",
     "sound:PUT",
-    returned("this key was issued to the user `Bob`", "str"),
+    returned("key of `Bob`, not of `Ada`", "str"),
     null,
     "",
     { events: foreign("key-of-another"), isUserKnown: false },
@@ -580,7 +585,8 @@ testRows([
         status: 400,
         error: remark(
           "key-case",
-          "the key is right, but in uppercase: send it as it was received",
+          "the key is right, but in uppercase",
+          "send it as it was received",
         ),
       })],
     },
@@ -588,9 +594,9 @@ testRows([
 ]);
 
 function foreign(code: RemarkCode): KeyServerEvent[] {
-  const error = remark(code, "this key was issued to the user `Bob`: send the same user id");
+  const error = remark(code, "key of `Bob`, not of `Ada`", "send this key");
   return [
-    answer(putRequest(), { status: 400, error, message: "this key was issued to the user `Bob`" }),
+    answer(putRequest(), { status: 400, error, message: "key of `Bob`, not of `Ada`" }),
   ];
 }
 
@@ -1329,7 +1335,7 @@ testRows([
     {
       events: [
         TAKEN,
-        remarkEvent(remark("reset", "closed before it had read", "note")),
+        remarkEvent(remark("reset", "closed before it had read", undefined, "note")),
       ],
     },
   ],

@@ -1,12 +1,14 @@
 /**
- * The drill that judges whatever client comes, by what goes over the wire.
+ * The drill that judges any client that connects, by the bytes that it sends.
  *
- * A round begins with KEY. If there is a key, it must come back by PUT within 15 seconds, and the
- * client must read the response to PUT before it closes its connection. If there is none, or if the
- * response to PUT is broken, the client must give up: close its connections within 30 seconds. A
- * round ends with its verdict, 2 seconds after its last connection was closed, or with the next KEY;
- * as long as a PUT is to come, only with one over another connection. A PUT that comes later still
- * counts, up to the next KEY.
+ * A round begins with KEY. If there is a key, the client must send it back with PUT within 15
+ * seconds, and must read the response to PUT before it closes its connection. If there is no key,
+ * or if the response to PUT is broken, the client must give up: it must close its connections
+ * within 30 seconds.
+ *
+ * A round ends as soon as it has a verdict, or 2 seconds after its last connection was closed, or
+ * with the next KEY. While the drill waits for PUT, another KEY on the same connection does not end
+ * the round. If PUT comes after the end of the round, but before the next KEY, it still counts.
  *
  * @module
  */
@@ -16,7 +18,7 @@ import type { Drill, DrillOptions, DrillResult } from "./drill_types.ts";
 import type { AnswerEvent, ClosedEvent, KeyServerEvent, RequestEvent } from "./events.ts";
 import { FAULTS } from "./faults.ts";
 import { notify } from "./notify.ts";
-import { factOf, type Remark } from "./remark.ts";
+import type { Remark } from "./remark.ts";
 import {
   type DrillRound,
   faultOf,
@@ -28,43 +30,43 @@ import {
 } from "./rounds.ts";
 import { type KeyServer, startKeyServer } from "./server.ts";
 import { requestLine } from "./text.ts";
-import type { DrillCause } from "./verdicts.ts";
+import { type DrillCause, helpOf } from "./verdicts.ts";
 
 const NO_KEY_REGEXP = /\/(?:None|null|undefined)\/? |\/\/ /; // where a key should be
 const FIRST_HELP =
-  "the fault is not the cause: run your client with `--serve` first, which shows what is wrong with each request";
+  "run your client against `key_client --serve` first: its log explains each mistake";
 const NONE_HELP = "send PUT only if there is a key: `if key_val is not None:`";
 const LATE_HELP =
   "a closed connection carries no further request, even if `send()` raises no error: make a new one for PUT";
 const UNREAD = "your client closed its connection before it had read the response to PUT";
 const UNREAD_HELP = "read the response to PUT to its end, then close the connection";
 
-/** A round that is under way. */
+/** The current round. */
 interface Trial {
   round: DrillRound;
   userId: string | undefined;
-  /** The connection that its KEY came over. */
+  /** The connection of the KEY request. */
   connection: number;
-  /** All that have had a part in it and are open. */
+  /** The open connections of this round. */
   open: Set<number>;
-  /** When the KEY came: by the clock, and in milliseconds as of `Date.now()`. */
+  /** When KEY arrived: by `#clock`, and by `Date.now()`. */
   start: number;
   time: number;
-  /** When something happened last, by the clock. */
+  /** The time of the last event, by `#clock`. */
   last: number;
-  /** The connection of a correct PUT. Only whether its response is read is still to be seen. */
+  /** The connection of a correct PUT. The client must still read its response. */
   put: number | undefined;
-  /** What is wrong with a request that is not whole. */
+  /** What is wrong with an incomplete request. */
   hint: string;
-  /** Whether a PUT came over a connection that was closed. */
+  /** Whether the client sent PUT on a connection that the server had closed. */
   hasLatePut: boolean;
-  /** Whether it has ended because no PUT came. */
+  /** Whether the round ended because there was no PUT. */
   isMissing: boolean;
-  /** Whether the response was nothing at all. */
+  /** Whether the response to KEY had no bytes. */
   isBlank: boolean;
 }
 
-/** A drill of whatever client comes. */
+/** A drill of any client that connects. */
 export class WireDrill implements Drill {
   readonly addr: Deno.NetAddr;
   readonly finished: Promise<DrillResult[]>;
@@ -72,17 +74,18 @@ export class WireDrill implements Drill {
   #rounds: DrillRound[];
   #times: { timeout: number; patience: number; quiet: number };
   #server: KeyServer;
-  #results: DrillResult[] = []; // none of them is ever changed
+  #results: DrillResult[] = []; // a result may be replaced, but is never modified
   #trial: Trial | undefined = undefined;
-  #last: Trial | undefined = undefined; // the one before
+  #last: Trial | undefined = undefined; // the round before this one
   #events = new EventBuffer(); // since the last verdict
-  #isProven = false; // a correct key has come back
+  #isProven = false; // whether the client has sent a correct key back
   /**
-   * For how many milliseconds this process has been awake: if the machine is busy or asleep, so that
-   * nothing is read, no client fails for that.
+   * The milliseconds that this process has been running, counted by a timer. The timer stops while
+   * the machine sleeps or the process is blocked. So no client fails because the drill could not
+   * read.
    */
   #clock = 0;
-  #stopped: number | undefined = undefined; // when, by the clock
+  #stopped: number | undefined = undefined; // when it was stopped, by `#clock`
   #isOver = false;
   #ended = Promise.withResolvers<void>();
 
@@ -115,7 +118,7 @@ export class WireDrill implements Drill {
       await this.#server.shutdown();
       return this.#results;
     });
-    queueMicrotask(() => notify(options.onWaiting, first)); // when we have returned
+    queueMicrotask(() => notify(options.onWaiting, first)); // after the constructor has returned
     if (signal?.aborted) stop();
   }
 
@@ -138,7 +141,8 @@ export class WireDrill implements Drill {
     notify(this.#options.onEvent, event);
     if (this.#isOver) return;
     const { connection } = event;
-    if (event.type === "request" && this.#isNext(event)) { // now: its response has the next fault
+    // At once, because the response to this request must have the next fault.
+    if (event.type === "request" && this.#isNext(event)) {
       const isSame = connection === this.#trial!.connection;
       const events = this.#events.all;
       const isTheirs = (event: KeyServerEvent) => !isSame && event.connection === connection;
@@ -147,9 +151,9 @@ export class WireDrill implements Drill {
       else this.#endWithPut();
       this.#events.all = events.filter(isTheirs);
     }
-    this.#events.add(event, this.#trial !== undefined); // a KEY, which came first, tells the most
+    this.#events.add(event, this.#trial !== undefined); // keeps the first events, such as KEY
     const trial = this.#trial;
-    if (trial) { // others may look meanwhile whether there is a server
+    if (trial) { // other clients may check whether the server is running
       const isClient = event.type === "request" && event.bytes.length > 0 && !isProbe(event) ||
         event.type === "remark" && isPut(event.bytes);
       if (isClient) trial.open.add(connection);
@@ -161,7 +165,7 @@ export class WireDrill implements Drill {
         if (event.remark.code === "late-request") this.#hearLate(event.bytes);
         else if (isLost(event) && connection === this.#last?.put) this.#hearLoss();
         else if (trial?.open.has(connection) && event.remark.severity === "error") {
-          trial.hint = event.remark.message;
+          trial.hint = event.remark.fact;
         }
         break;
       case "answer":
@@ -172,7 +176,7 @@ export class WireDrill implements Drill {
     }
   }
 
-  /** Tells whether a further round begins with this request, where one is under way. */
+  /** Returns whether this request ends the current round and begins the next one. */
   #isNext({ method, connection, bytes }: RequestEvent): boolean {
     const trial = this.#trial;
     if (trial === undefined || method !== "KEY" || isMoved(trial.round, bytes)) {
@@ -192,10 +196,10 @@ export class WireDrill implements Drill {
     if (!trial) this.#begin(event);
     else trial.userId = userId;
     if (method !== "KEY") {
-      const rationale = `the conversation must begin with KEY, but it began with ${quote(request)}`;
+      const rationale = `the first request is not KEY: ${quote(request)}`;
       this.#end({ rationale, help: FIRST_HELP });
     } else if (error) {
-      this.#end({ rationale: `KEY was refused: ${error.message}`, help: FIRST_HELP });
+      this.#end({ rationale: `KEY was refused: ${error.fact}`, help: helpOf(error) });
     }
   }
 
@@ -219,7 +223,7 @@ export class WireDrill implements Drill {
     notify(this.#options.onBegun, this.#trial.round);
   }
 
-  /** A request over a connection that was closed: it may be sent once more over another one. */
+  /** Handles a request on a closed connection. The client may send it again on another one. */
   #hearLate(request: Uint8Array): void {
     if (!isPut(request)) return;
     const trial = this.#trial;
@@ -227,7 +231,7 @@ export class WireDrill implements Drill {
     else if (trial?.put === undefined) this.#hearPut(request);
   }
 
-  /** Judges a PUT, or what stands in its place. */
+  /** Judges PUT, or another request in its place. */
   #hearPut(request: Uint8Array, error?: Remark, userId?: string, connection?: number): void {
     const trial = this.#trial ?? this.#last;
     if (!trial) return;
@@ -239,8 +243,8 @@ export class WireDrill implements Drill {
       const isNone = trial.isBlank || NO_KEY_REGEXP.test(requestLine(request));
       cause = { rationale, help: isNone ? NONE_HELP : helpFor(trial.round) };
     } else if (error) {
-      const rationale = `${quote(request)} has not the correct key: ${factOf(error)}`;
-      cause = { rationale, help: this.#isProven ? helpFor(trial.round) : FIRST_HELP };
+      const rationale = `the server refused ${quote(request)}: ${error.fact}`;
+      cause = { rationale, help: this.#isProven ? helpFor(trial.round) : helpOf(error) };
     } else if (userId !== trial.userId) {
       const rationale = `the user id is \`${trial.userId}\` in KEY, but \`${userId}\` in PUT`;
       cause = { rationale, help: "send the same user id in KEY and PUT" };
@@ -250,7 +254,7 @@ export class WireDrill implements Drill {
     else this.#end(cause);
   }
 
-  /** A PUT that comes late, but before the next KEY, makes good what was missing, or breaks a rule. */
+  /** Changes the last verdict after a late PUT, which was missing or must not have been sent. */
   #amend({ round, start, isMissing }: Trial, cause: DrillCause | null): void {
     const result = this.#results.at(-1)!;
     const isInTime = this.#clock - start < this.#times.timeout;
@@ -262,7 +266,7 @@ export class WireDrill implements Drill {
     notify(this.#options.onResult, amended);
   }
 
-  /** The client has not read the response to the PUT of the round before. */
+  /** Changes the last verdict: the client has not read the response to its PUT. */
   #hearLoss(): void {
     const { round } = this.#last!;
     const result = this.#results.at(-1)!;
@@ -283,7 +287,7 @@ export class WireDrill implements Drill {
     const mayHold = hasKey(round) && !isGivingUp(trial);
     const isLong = this.#clock - trial.start >= (mayHold ? timeout : patience);
     if (put !== undefined && mayHold) {
-      // The server itself closes all connections but these, and a client may keep them.
+      // The server does not close these connections, and the client may keep them open.
       if (round.name === "keep-open" && isQuiet) this.#endWithPut();
     } else if (isLong && !mayHold) {
       const seconds = patience / 1000;
@@ -296,7 +300,7 @@ export class WireDrill implements Drill {
     }
   }
 
-  /** Ends a round whose PUT was correct: its response has been sent, or was meant to be broken. */
+  /** Ends a round with a correct PUT, after its response was sent or was broken by the fault. */
   #endWithPut(): void {
     const { round, put } = this.#trial!;
     const isRead = isBroken(round.name) || !isUnread(this.#events.all, put!);
@@ -327,7 +331,7 @@ export class WireDrill implements Drill {
       ? ` before the next KEY, ${seconds} s later`
       : `: your client was still connected ${seconds} s after KEY`;
     const rationale = `your client sent no PUT${fate}${
-      hint && `; a request is not whole: ${hint}`
+      hint && `; a request is incomplete: ${hint}`
     }`;
     const isFirst = this.#results.length === 0 && faultOf(round) !== undefined;
     this.#end({ rationale, help: this.#isProven || isFirst ? helpFor(round) : FIRST_HELP });
@@ -344,7 +348,8 @@ export class WireDrill implements Drill {
     if (next === undefined || this.#stopped !== undefined) return this.#finish();
     this.#server.faultOn = targetOf(next);
     this.#server.fault = faultOf(next);
-    this.#server.nextFault = this.#faultAfter(this.#results.length); // a connection may last till then
+    // Early, because a connection may last until the next round.
+    this.#server.nextFault = this.#faultAfter(this.#results.length);
     notify(this.#options.onWaiting, next);
   }
 
@@ -354,7 +359,7 @@ export class WireDrill implements Drill {
   }
 }
 
-/** Whether the client must close its connections, as the response to its PUT will not come. */
+/** Returns whether the client must close its connections, because PUT will get no response. */
 function isGivingUp({ round, put }: Trial): boolean {
   return put !== undefined && round.function === "do_put" && isBroken(round.name);
 }
@@ -363,7 +368,7 @@ function resultOf(round: DrillRound, cause: DrillCause | null, events: KeyServer
   return { ...round, passed: cause === null, cause, returned: null, raised: null, events };
 }
 
-/** What to do about the fault of a round. */
+/** Returns what to do about the fault of a round. */
 function helpFor(round: DrillRound): string {
   const fault = faultOf(round);
   if (fault === undefined) return FIRST_HELP;

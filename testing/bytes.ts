@@ -1,20 +1,20 @@
 /** A key: 128 hex digits. */
 export const KEY = "0123456789abcdef".repeat(8);
 
-/** How many rounds a fuzz test plays: `deno test --allow-net -- 1000000` plays a million. */
+/** The number of rounds of a fuzz test. For a million: `deno test --allow-net -- 1000000`. */
 export const FUZZ_ROUNDS = Number(Deno.args[0] ?? 2000);
 
-/** One byte for each character: ISO 8859-1. */
+/** Encodes a string as ISO 8859-1. */
 export function bytes(text: string): Uint8Array<ArrayBuffer> {
   return Uint8Array.from(text, (char) => char.charCodeAt(0));
 }
 
-/** One character for each byte: ISO 8859-1. */
+/** Decodes bytes as ISO 8859-1. */
 export function text(bytes: Uint8Array): string {
   return Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
 }
 
-/** One character for each byte that the string has in UTF-8. */
+/** Returns one character for each byte of the string in UTF-8. */
 export function utf8(string: string): string {
   return text(new TextEncoder().encode(string));
 }
@@ -23,7 +23,7 @@ export function delay(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
-/** A generator of pseudo-random numbers from 0 to below 1, the same ones for the same seed. */
+/** Returns a generator of numbers from 0 to below 1, which depend only on the seed. */
 export function random(seed: number): () => number {
   return () => {
     seed = seed + 0x6d2b79f5 | 0;

@@ -1,4 +1,4 @@
-/** What the tests of the command line share. They run it in this process, with their own streams. */
+/** Helpers for tests of the command line, which run it in this process with their own streams. */
 
 import { drill, type DrillSettings } from "../cli/drill.ts";
 import { checkFlags, readFlags } from "../cli/flags.ts";
@@ -24,14 +24,14 @@ export interface Streams {
   /** Whether stdout and stderr are a terminal. */
   terminal?: boolean;
   signal?: AbortSignal;
-  /** What the practice server and the drill can do, but no flag says. */
+  /** Settings of the practice server and the drill that no flag can change. */
   settings?: ServeTimes & DrillSettings;
-  /** Called with all of the stream so far, whenever it grows. */
+  /** Called with all text so far, after each write. */
   onStdout?: (text: string) => void;
   onStderr?: (text: string) => void;
 }
 
-/** Runs main(), or with `settings` the mode itself, as main() has no parameter for them. */
+/** Runs main(). If there are `settings`, calls the mode itself, because main() cannot pass them. */
 export async function run(args: string[], streams: Streams = {}): Promise<Run> {
   const { stdin = "", terminal, signal, settings, onStdout, onStderr } = streams;
   const input = new TextEncoder().encode(stdin);
@@ -61,7 +61,7 @@ export async function runMode(
     : await serve(flags, io, settings);
 }
 
-/** A stream that keeps what is written to it. */
+/** Returns a stream that keeps all text. */
 export function capture(
   { terminal = false, onText }: { terminal?: boolean; onText?: (text: string) => void } = {},
 ) {
@@ -79,7 +79,7 @@ export function capture(
   return stream;
 }
 
-/** A stream on which every read and write fails. */
+/** Returns a stream whose reads and writes fail. */
 export function failing(error: Error) {
   const fail = (): never => {
     throw error;
@@ -87,7 +87,7 @@ export function failing(error: Error) {
   return { isTerminal: () => false, writeSync: fail, read: () => Promise.reject(error) };
 }
 
-/** A server that answers each connection with this response and closes it. */
+/** Starts a server that sends this response over each connection and closes it. */
 export function answering(wire: string): AsyncDisposable & { port: string } {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const serving = (async () => {
@@ -112,13 +112,13 @@ export function freePort(): string {
   return String(listener.addr.port);
 }
 
-/** Runs --serve until it is stopped, at the latest at the end of the block. */
+/** Runs --serve until `stop()` or the end of the block. */
 export async function serving(args: string[], streams: Streams = {}) {
   const running = await listening(["--serve", ...args], /listening on .*:(\d+),/, streams);
   return { ...running, [Symbol.asyncDispose]: () => running.stop().then(() => {}) };
 }
 
-/** Runs --drill until it is over, or it is stopped. */
+/** Runs --drill until it is finished or stopped. */
 export function drilling(args: string[], streams: Streams = {}) {
   return listening(
     ["--drill", ...args],
@@ -146,7 +146,7 @@ async function listening(args: string[], pattern: RegExp, streams: Streams) {
   return { port: await port.promise, finished, stop };
 }
 
-/** Sends this, and reads until the connection closes. */
+/** Sends the bytes, and reads until the connection closes. */
 export async function send(port: string, wire: string, isAll = true): Promise<string> {
   using conn = await Deno.connect({ port: Number(port) });
   const response = new Response(conn.readable).text();
@@ -156,7 +156,7 @@ export async function send(port: string, wire: string, isAll = true): Promise<st
   return await response;
 }
 
-/** Replaces what differs from run to run: times and ports. */
+/** Replaces times and ports, which differ in each run. */
 export function timeless(log: string): string {
   return log.replace(/\d\d:\d\d:\d\d 127\.0\.0\.1:\d+/g, "TIME PEER")
     .replace(/Date: .*GMT/g, "DATE").replace(/127\.0\.0\.1:\d+/g, "HOST");

@@ -4,10 +4,10 @@ import { KEY, text } from "./bytes.ts";
 
 const NAMES = Object.keys(FAULTS) as FaultName[];
 
-/** Options of a drill of whoever comes; `faults` are those of KEY, or of both responses. */
+/** Options of a drill that any client can join. `faults` affect KEY responses or both responses. */
 export type WireOptions = DrillOptions & { faults?: FaultName[] };
 
-/** A drill whose results are kept as they come. */
+/** Starts a drill, and keeps its results and events. */
 export function drillOf({ faults = NAMES, ...options }: WireOptions = {}) {
   const seen: DrillResult[] = [];
   const events: KeyServerEvent[] = [];
@@ -26,7 +26,7 @@ export function verdicts(results: DrillResult[]): string[] {
   return results.map(({ name, passed }) => `${passed ? "✔" : "✘"} ${name}`);
 }
 
-/** Sends this over a connection of its own, and gives all that comes back, up to the close. */
+/** Sends the bytes over a new connection, and returns everything received until it closes. */
 export async function talk(port: number, wire: string): Promise<string> {
   using conn = await Deno.connect({ port });
   await conn.write(new TextEncoder().encode(wire));
@@ -38,24 +38,25 @@ export async function talk(port: number, wire: string): Promise<string> {
   return received;
 }
 
-export const request = (line: string) => `${line} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`;
+export const request = (line: string) =>
+  `${line} HTTP/1.1\r\nHost: a\r\nUser-Agent: b\r\nConnection: close\r\n\r\n`;
 export const KEY_REQUEST = request("KEY /user/Ada/");
 export const PUT_REQUEST = request(`PUT /key/Ada/${KEY}/`);
 
-/** Asks for a key, and brings it back if it is one. */
+/** Asks for a key, and sends it back if it is valid. */
 export async function pass(port: number): Promise<void> {
   const [, key] = /\r\n\r\n([\da-f]{128})$/.exec(await talk(port, KEY_REQUEST)) ?? [];
   if (key) await talk(port, request(`PUT /key/Ada/${key}/`));
 }
 
-/** A client that holds its connection open. */
+/** Sends the bytes over a new connection, and keeps it open. */
 export async function open(port: number, wire: string): Promise<Deno.TcpConn> {
   const conn = await Deno.connect({ port });
   await conn.write(new TextEncoder().encode(wire));
   return conn;
 }
 
-export const KEEPING_REQUEST = "KEY /user/Ada/ HTTP/1.1\r\nHost: a\r\n\r\n";
+export const KEEPING_REQUEST = "KEY /user/Ada/ HTTP/1.1\r\nHost: a\r\nUser-Agent: b\r\n\r\n";
 
 export async function keyOf(conn: Deno.TcpConn): Promise<string> {
   let received = "";

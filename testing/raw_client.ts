@@ -6,19 +6,19 @@ import {
   startKeyServer,
 } from "../practice/server.ts";
 import { bytes, delay, text } from "./bytes.ts";
-// Deno's own sockets cannot be reset.
+// Deno's own sockets cannot send a TCP reset.
 import { connect } from "node:net";
 
-const LIMIT = 30_000; // ms that anything may take
+const LIMIT = 30_000; // ms: timeout of every wait
 export const SUCCESS = "Success: the key is right";
-export const KEY_REQUEST = "KEY /user/Ada/ HTTP/1.1\r\nHost: a\r\n\r\n";
+export const KEY_REQUEST = "KEY /user/Ada/ HTTP/1.1\r\nHost: a\r\nUser-Agent: b\r\n\r\n";
 export const CLOSING_REQUEST = KEY_REQUEST.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n");
 
-// ---- A client without any manners
+// ---- A client that can send any bytes
 
 export class Client implements Disposable {
   #isClosed = false;
-  #timer = setTimeout(() => this.close(), LIMIT); // whatever it waits for fails then
+  #timer = setTimeout(() => this.close(), LIMIT); // then all reads and writes fail
   private constructor(readonly conn: Deno.TcpConn) {}
 
   static async to(server: { addr: Deno.NetAddr }): Promise<Client> {
@@ -30,7 +30,7 @@ export class Client implements Disposable {
     for (let sent = 0; sent < data.length;) sent += await this.conn.write(data.subarray(sent));
   }
 
-  /** Reads until that many bytes have come, or the end. */
+  /** Reads until `size` bytes have arrived or the connection is closed. */
   async read(size = Infinity): Promise<string> {
     const buffer = new Uint8Array(65_536);
     let received = "";
@@ -42,7 +42,7 @@ export class Client implements Disposable {
     return received;
   }
 
-  /** Reads one response with a length. */
+  /** Reads one response with a Content-Length. */
   async response(): Promise<string> {
     let received = "";
     for (;;) {
@@ -66,14 +66,14 @@ export class Client implements Disposable {
   }
 }
 
-/** Waits until something is true; rejects if that takes too long. */
+/** Waits until `isTrue` returns true. Rejects if that takes too long. */
 export async function until(isTrue: () => boolean): Promise<void> {
   for (const end = performance.now() + LIMIT; !isTrue(); await delay(5)) {
     if (performance.now() > end) throw new Error(`it did not become true: ${isTrue}`);
   }
 }
 
-/** Sends this over a connection of its own, and gives all that comes back, up to the close. */
+/** Sends the bytes over a new connection, and returns everything received until it closes. */
 export async function talk(server: { addr: Deno.NetAddr }, wire: string): Promise<string> {
   using client = await Client.to(server);
   await client.send(wire);
@@ -88,7 +88,7 @@ export function bodyOf(response: string): string {
   return response.slice(response.indexOf("\r\n\r\n") + 4);
 }
 
-/** A server whose events are kept. */
+/** Starts a server, and keeps its events. */
 export function listen(options: KeyServerOptions = {}) {
   const events: KeyServerEvent[] = [];
   const waiting = new Set<() => void>();
@@ -102,7 +102,7 @@ export function listen(options: KeyServerOptions = {}) {
   });
   return Object.assign(server, {
     events,
-    /** Resolves with the first event of that type for which it is true; rejects if none comes. */
+    /** Resolves with the first event of the type that passes. Rejects if there is none. */
     async event<T extends KeyServerEvent["type"]>(
       type: T,
       passes: (event: Extract<KeyServerEvent, { type: T }>) => boolean = () => true,
@@ -128,15 +128,15 @@ export function listen(options: KeyServerOptions = {}) {
 
 export interface Capture {
   chunks: string[];
-  /** When the first came, as of `Date.now()`. */
+  /** When the first chunk arrived, by `Date.now()`. */
   time: number;
-  /** All of them. */
+  /** All chunks, joined. */
   wire: string;
-  /** How the server ended the connection: not, by its proper end, or by an error. */
+  /** `"open"`, `"end"` if the server closed the connection, or the code of an error. */
   end: "open" | "end" | string;
 }
 
-/** Sends this, and gives what comes back until the connection ends, or until so much has come. */
+/** Sends the bytes. Returns what arrives until the connection closes, or the first `size` bytes. */
 export async function capture(server: KeyServer, wire: string, size = Infinity): Promise<Capture> {
   const socket = connect(server.addr.port, "127.0.0.1");
   socket.setNoDelay();
@@ -160,7 +160,7 @@ export async function capture(server: KeyServer, wire: string, size = Infinity):
   return { chunks, time, wire: chunks.join(""), end };
 }
 
-/** Acts on a server with connections of either kind: those that can be reset, and the others. */
+/** Calls `act` for a server that can send a TCP reset, and for one that cannot. */
 export async function withBothSockets(
   fault: FaultName | undefined,
   act: (server: Listening) => Promise<void>,
@@ -176,7 +176,7 @@ export async function withBothSockets(
 
 export type Listening = ReturnType<typeof listen>;
 
-/** Callbacks that fail, each in another way. */
+/** Callbacks that fail in different ways. */
 export const FAILURES: (() => void)[] = [
   () => {
     throw new Error("thrown");
@@ -193,8 +193,8 @@ export const FAILURES: (() => void)[] = [
 ];
 
 /**
- * Returns a function that takes tests as `Deno.test()` does. They run `lanes` at a time, by default
- * all at once, as steps of one test, because they wait most of the time.
+ * Returns a function that adds tests, like `Deno.test()`. They run as steps of one test, `lanes` at
+ * a time or all at once, because they wait most of the time.
  */
 export function concurrentTests(
   name: string,

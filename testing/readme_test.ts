@@ -2,10 +2,16 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/as
 import { roundsOf } from "../practice/rounds.ts";
 import { main } from "../main.ts";
 import { checkRequest } from "../practice/check.ts";
-import rules from "../docs/drill.md" with { type: "text" };
+import { remarkOf } from "../practice/remark.ts";
+import type { RemarkCode } from "../practice/rules.ts";
+import command from "../docs/command.md" with { type: "text" };
+import drill from "../docs/drill.md" with { type: "text" };
+import practiceServer from "../docs/practice-server.md" with { type: "text" };
+import teaching from "../docs/teaching.md" with { type: "text" };
+import troubleshooting from "../docs/troubleshooting.md" with { type: "text" };
 import readme from "../README.md" with { type: "text" };
 
-/** What main() prints, on both streams, until it ends or until it is told to. */
+/** Returns what main() prints, on both streams, until it ends or is aborted. */
 async function outputOf(args: string[], onText?: (text: string) => void, signal?: AbortSignal) {
   let text = "";
   const stream = {
@@ -20,86 +26,117 @@ async function outputOf(args: string[], onText?: (text: string) => void, signal?
   return text;
 }
 
-/** A transcript without what is another one each time. */
+/** Replaces everything that changes from run to run. */
 function timeless(text: string): string {
   return text.replace(/\d\d:\d\d:\d\d (?=127)/g, "TIME ").replace(/(127\.0\.0\.1):\d+/g, "$1:PORT")
     .replace(/\d+\.\d ms/g, "# ms").replace(/[\da-f]{6}\.\.\.[\da-f]{4}/g, "KEY")
     .replace(/^[\da-f]{6}([\da-f]{118}|\(.*\))[\da-f]{4}$/gm, "KEY");
 }
 
-/** The block of the README that begins like this. */
-function block(start: string): string {
-  const at = readme.indexOf(`\n\`\`\`text\n${start}`) + "\n```text\n".length;
+/** Returns the block of a page that starts with this text. */
+function block(page: string, start: string): string {
+  const at = page.indexOf(`\n\`\`\`text\n${start}`) + "\n```text\n".length;
   assert(at > 100, start);
-  return readme.slice(at, readme.indexOf("```\n", at));
+  return page.slice(at, page.indexOf("```\n", at));
 }
 
-Deno.test("README.md shows the help", async () => {
-  assertEquals(block("key_client 0"), await outputOf(["--help"]));
+Deno.test("docs/command.md shows the help", async () => {
+  assertEquals(block(command, "key_client 0"), await outputOf(["--help"]));
 });
 
-Deno.test("README.md shows the demonstration", async () => {
-  assertEquals(
-    timeless(block("key_client: practice server")),
-    timeless(await outputOf(["--demo"])),
-  );
+Deno.test("README.md and docs/command.md show the demonstration", async () => {
+  const output = timeless(await outputOf(["--demo"]));
+  assertEquals(timeless(block(command, "key_client: practice server")), output);
+  const end = timeless(block(readme, "4. CLIENT"));
+  assertEquals(end, output.slice(-end.length));
 });
 
-Deno.test("README.md shows the list of faults", async () => {
-  assertEquals(block("delivered oddly"), await outputOf(["--fault", "list"]));
+Deno.test("docs/practice-server.md shows the list of faults", async () => {
+  const list = await outputOf(["--fault", "list"]);
+  assertEquals(block(practiceServer, "delivered oddly"), list);
+  assertStringIncludes(readme, `${list.match(/^ {2}[a-z]/gm)!.length} faults`);
 });
 
-Deno.test("README.md shows the lines of a drill as they are", () => {
-  const shown = block("key_client: drill on");
+Deno.test("README.md and docs/drill.md show the lines of a drill as they are", () => {
   const rounds = roundsOf("module");
   const known = rounds.map((round) =>
     `${round.function} ${round.name.padEnd(11)} ${round.description}`
   );
-  const lines = shown.match(/^[✔✘] .*/gm)!;
-  for (const line of lines) assert(known.includes(line.slice(2)), line);
-  assertEquals(lines.length, 4);
-  for (const { name } of rounds) {
-    assertMatch(shown, RegExp(`(?:^|  )${name} +[✔✘ ]`, "m"));
+  const whole = block(drill, "key_client: drill on");
+  for (const [shown, count] of [[whole, 4], [block(readme, "✔ do_key"), 2]] as const) {
+    const lines = shown.match(/^[✔✘] .*/gm)!;
+    for (const line of lines) assert(known.includes(line.slice(2)), line);
+    assertEquals(lines.length, count);
+    for (const words of ["do_key: 16 of 21 passed", "do_put: 20 of 20 passed"]) {
+      assertStringIncludes(shown, words);
+    }
+    for (const part of shown.split("[...]\n")) assertStringIncludes(whole, part);
   }
-  const counts = [" 41 rounds ", "do_key: 16 of 21 passed", "do_put: 20 of 20 passed"];
-  for (const words of counts) assertStringIncludes(shown, words);
-  assertEquals(shown.match(/✘/g)!.length, 6); // one in a line, five in the table
+  for (const { name } of rounds) {
+    assertMatch(whole, RegExp(`(?:^|  )${name} +[✔✘ ]`, "m"));
+  }
+  assertStringIncludes(whole, " 41 rounds ");
+  assertEquals(whole.match(/✘/g)!.length, 6); // one in a line, five in the table
 });
 
 Deno.test("docs/drill.md and README.md have the right numbers of rounds", () => {
   for (const [kind, words] of [["module", "client.py"], ["command", "-- ./client"]] as const) {
-    assertMatch(rules, RegExp(`--drill ${words}.*\\| ${roundsOf(kind).length} +\\|`));
+    assertMatch(drill, RegExp(`--drill ${words}.*\\| ${roundsOf(kind).length} +\\|`));
   }
-  assertMatch(rules, RegExp(`--drill\`.*\\| ${roundsOf("wire").length} +\\|`));
-  assertStringIncludes(readme, `${roundsOf("module").length} rounds`);
-  assertStringIncludes(readme, `${roundsOf("command").length} rounds`);
-  assertStringIncludes(readme, `your client ${roundsOf("wire").length} times`);
+  assertMatch(drill, RegExp(`--drill\`.*\\| ${roundsOf("wire").length} +\\|`));
+  const text = readme.replace(/\s+/g, " ");
+  assertStringIncludes(text, `${roundsOf("module").length} rounds`);
+  assertStringIncludes(text, `${roundsOf("command").length} rounds`);
+  assertStringIncludes(text, `your client ${roundsOf("wire").length} times`);
 });
 
-/** What the table of symptoms quotes, and a request of which it is said. */
-const SYMPTOMS: [words: string, line: string][] = [
-  ["the key is empty", "PUT /key/Ada// HTTP/1.1"],
-  ["the key has a part of the response's head with it", "PUT /key/Ada/HTTP/1.1 200 OK"],
-  ["the key is wrapped in b'...'", "PUT /key/Ada/b'12'/ HTTP/1.1"],
-  ["here the line ends in the middle of the path", "PUT /key/Ada/12\r\n/ HTTP/1.1"],
-  ["here the line ends in the middle of the path", "KEY /user/Ada\n/ HTTP/1.1"],
-  ["there is a space in the path", "KEY /user/Ada L/ HTTP/1.1"],
-  ["the path does not end in a slash", "KEY /user/Ada HTTP/1.1"],
-  ["the key is `None`", "PUT /key/Ada/None/ HTTP/1.1"],
-  ["this is a sentence and no key", "PUT /key/Ada/there is no such user/ HTTP/1.1"],
+/** Requests that show the symptoms of docs/troubleshooting.md, the first line with its ending. */
+const SYMPTOMS: [code: RemarkCode, start: string][] = [
+  ["no-empty-line", "KEY /user/Ada/ HTTP/1.1\r\nHost: 127.0.0.1:5000\r\n"],
+  ["empty-key", "PUT /key/Ada// HTTP/1.1\r\n"],
+  ["response-in-line", "PUT /key/Ada/HTTP/1.1 200 OK/ HTTP/1.1\r\n"],
+  ["key-bytes-literal", "PUT /key/Ada/b'12'/ HTTP/1.1\r\n"],
+  [
+    "chunks-in-line",
+    `PUT /key/Ada/3c\r\n${"7".repeat(60)}\r\n8\r\n01234567\r\n0\r\n\r\n/ HTTP/1.1\r\n`,
+  ],
+  ["key-none", "PUT /key/Ada/None/ HTTP/1.1\r\n"],
+  ["sentence-in-line", "PUT /key/Ada/there is no such user/ HTTP/1.1\r\n"],
+  ["no-final-slash", "KEY /user/Ada HTTP/1.1\r\n"],
+  ["space-in-path", "KEY /user/Ada L/ HTTP/1.1\r\n"],
+  ["line-end-in-path", "PUT /key/Ada/12\r\n/ HTTP/1.1\r\n"],
+  ["line-end-in-path", "KEY /user/Ada\n/ HTTP/1.1\r\n"],
+  ["no-host", "KEY /user/Ada/ HTTP/1.1\r\n\r\n"],
+  ["lf-alone", "KEY /user/Ada/ HTTP/1.1\n"],
 ];
 
-Deno.test("README.md quotes in its table of symptoms what the practice server says", () => {
-  const table = readme.slice(readme.indexOf("### Symptoms"), readme.indexOf("```python"));
-  for (const [words, line] of SYMPTOMS) {
-    assertStringIncludes(table, words);
-    const request = new TextEncoder().encode(`${line}\r\nHost: 127.0.0.1\r\n\r\n`);
-    assertStringIncludes(checkRequest(request)[0].message, words);
+/** Symptoms that depend on more than the request, and what they depend on. */
+const SYMPTOMS_OF_CONNECTION: Record<string, { length?: number; seconds?: number }> = {
+  "idle": { seconds: 2 },
+  "key-start": { length: 60 },
+};
+
+Deno.test("docs/troubleshooting.md quotes what the practice server says", () => {
+  const headings = [...troubleshooting.matchAll(/^### `(\w+)\[(\S+)\]`: (.*)$/gm)];
+  const codes = new Set(headings.map(([, , code]) => code));
+  const tried = [...SYMPTOMS.map(([code]) => code), ...Object.keys(SYMPTOMS_OF_CONNECTION)];
+  assertEquals([...codes].sort(), [...new Set<string>(tried)].sort());
+  for (const [, severity, code, words] of headings) {
+    const about = SYMPTOMS_OF_CONNECTION[code] ?? {};
+    const remark = remarkOf(code as RemarkCode, 0, 0, "None", about);
+    assertEquals(remark.severity, severity);
+    assert(remark.fact.startsWith(words), `${words} is not ${remark.fact}`);
   }
-  assertEquals(table.match(/(?<=\| 40\d `)[^|]*/g)?.length, 6);
+  for (const [code, start] of SYMPTOMS) {
+    const isWhole = code !== "no-empty-line";
+    const host = code === "no-host" ? "" : "Host: 127.0.0.1\r\n\r\n";
+    const request = new TextEncoder().encode(isWhole ? `${start}${host}` : start);
+    const remarks = checkRequest(request);
+    assert(remarks.some((remark) => remark.code === code), `${code}: ${start}`);
+  }
 });
 
-Deno.test("README.md shows the practice server's log of a client that is mended, and its table", async () => {
+Deno.test("README.md and docs show the practice server's log of a client that is corrected, and its table", async () => {
   const { promise: listening, resolve: listen } = Promise.withResolvers<number>();
   const { promise: unfinished, resolve: said } = Promise.withResolvers<void>();
   const abort = new AbortController();
@@ -111,23 +148,26 @@ Deno.test("README.md shows the practice server's log of a client that is mended,
   const port = await listening;
   const host = `Host: 127.0.0.1:${port}\r\n`;
   const close = "Connection: close\r\n\r\n";
-  const send = async (request: string, fields: string, unfinished?: Promise<void>) => {
+  const send = async (request: string, headers: string, unfinished?: Promise<void>) => {
     using conn = await Deno.connect({ port });
-    await conn.write(new TextEncoder().encode(`${request} HTTP/1.1\r\n${fields}`));
+    await conn.write(new TextEncoder().encode(`${request} HTTP/1.1\r\n${headers}`));
     await unfinished;
     if (unfinished) await conn.closeWrite();
-    const answer = await new Response(conn.readable).text();
-    return answer.slice(-128);
+    const response = await new Response(conn.readable).text();
+    return response.slice(-128);
   };
   await send("KEY /user/Ada", `${host}${close}`);
   await send("KEY /user/Ada/", "", unfinished);
   const key = await send("KEY /user/Ada/", `${host}${close}`);
   await send(`PUT /key/Ada/b'${key}'/`, `${host}${close}`);
-  await send("KEY /user/Ada/", "\r\n"); // to the close
+  await send("KEY /user/Ada/", "\r\n"); // reads until the server closes the connection
   const last = await send("KEY /user/Ada/", `${host}${close}`);
   await send(`PUT /key/Ada/${last}/`, `${host}${close}`);
   abort.abort();
   const [log, table] = (await serving).split("\n\n");
-  assertEquals(timeless(block("key_client: listening on")), `${timeless(log)}\n`);
-  assertEquals(block("user  address"), table);
+  assertEquals(timeless(block(practiceServer, "key_client: listening on")), `${timeless(log)}\n`);
+  assertEquals(block(teaching, "user  address"), table);
+  for (const entry of timeless(block(readme, "20:")).split(/(?=^TIME)/m)) {
+    assertStringIncludes(`${timeless(log)}\n`, entry);
+  }
 });

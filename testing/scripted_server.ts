@@ -1,11 +1,11 @@
 import { bytes, text } from "./bytes.ts";
 
-/** The server's end of a connection, for a script. */
+/** A connection of the server, for a script. */
 export class Peer {
   #rest = "";
   constructor(readonly conn: Deno.TcpConn, readonly requests: string[]) {}
 
-  /** Reads a whole request, and notes it. */
+  /** Reads a whole request, and adds it to `requests`. */
   async request(): Promise<string> {
     const buffer = new Uint8Array(65_536);
     while (!this.#rest.includes("\r\n\r\n")) {
@@ -41,10 +41,10 @@ export class Peer {
   }
 }
 
-/** What a server does with one connection. */
+/** What the server does with one connection. */
 export type Script = (peer: Peer) => Promise<void>;
 
-/** A server that plays one script for each connection, the last one for all that follow. */
+/** A server that runs one script for each connection, and the last script for all others. */
 export class ScriptedServer implements AsyncDisposable {
   readonly requests: string[] = [];
   connections = 0;
@@ -84,10 +84,10 @@ export class ScriptedServer implements AsyncDisposable {
 
 /** Answers one request. */
 export const answering = (wire: string): Script => (peer) => peer.answer(wire);
-/** Answers one request after the other, then waits for the client to close. */
+/** Answers one request after another, then waits until the client closes the connection. */
 export const keeping = (...wires: string[]): Script => async (peer) => {
   for (const wire of wires) await peer.answer(wire);
   await peer.closed();
 };
-/** Reads and never answers. */
+/** Reads, but never responds. */
 export const silent: Script = (peer) => peer.closed();

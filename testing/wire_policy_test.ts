@@ -11,7 +11,7 @@ import { bytes, FUZZ_ROUNDS, random, text } from "./bytes.ts";
 
 const HEAD_LIMIT = 65_536;
 
-/** A source that gives these parts, one a read where they fit, and then ends or fails. */
+/** A source that returns one part per read if it fits, and then ends or fails. */
 function sourceOf(parts: Iterable<Uint8Array>, failure?: Error) {
   const iterator = parts[Symbol.iterator]();
   let part: Uint8Array = new Uint8Array();
@@ -34,7 +34,7 @@ function sourceOf(parts: Iterable<Uint8Array>, failure?: Error) {
   };
 }
 
-/** What came of a response: either an error, or all the rest. */
+/** The result of a response: either an error, or all other properties. */
 interface Outcome {
   minorVersion?: number;
   status?: number;
@@ -57,7 +57,7 @@ async function outcomeOf(
   }
 }
 
-// ---- The wire policy: how its rows are made
+// ---- Helpers for the rows of the wire policy
 
 const H = "HTTP/1.1 200 OK\r\n";
 const EMPTY = "Content-Length: 0\r\n\r\n"; // the end of a head
@@ -70,9 +70,9 @@ interface Row {
   verb: "accepts" | "refuses";
   name: string;
   wire: string;
-  /** As much of the outcome as the row is about. */
+  /** The part of the outcome that the row tests. */
   wanted: Outcome;
-  /** Whether the end of the connection is part of the message: nothing can stand after it. */
+  /** Whether the end of the connection is part of the message, so that no bytes can follow it. */
   toEnd: boolean;
 }
 
@@ -93,7 +93,7 @@ function refuses(name: string, { wire, error, toEnd = false }: Refusal): Row {
   return { verb: "refuses", name, wire, wanted: { error }, toEnd };
 }
 
-/** Quotes as the client's messages do: on one line, cut short, control characters escaped. */
+/** Quotes like the client's messages: on one line, shortened, with control characters escaped. */
 function quoted(text: string): string {
   const short = text.length > 80 ? `${text.slice(0, 80)}...` : text;
   return JSON.stringify(short).replace(
@@ -109,16 +109,21 @@ const malformed = (wire: string, what: string, text: string): Refusal => ({
 const tooLarge = (part: string, limit: number) =>
   `too-large: The ${part} is larger than ${limit} bytes`;
 
-// Each makes a response with this text in it, and the error that names it. `shown` is what the
-// error shows where that is something else.
+// Each returns a response that contains this text, and the error that quotes it. If the error shows
+// something else, that is `shown`.
 const statusLine = (line: string, rest = "\r\n") =>
   malformed(`${line}\r\n${rest}`, "the status line", line);
 const noLine = (wire: string) => ({ ...malformed(wire, "the status line", wire), toEnd: true });
 const upgrade = (line: string) =>
-  malformed(`${line}\r\nUpgrade: h2c\r\n\r\n`, "a switch of protocols that nobody asked for", line);
+  malformed(
+    `${line}\r\nUpgrade: h2c\r\n\r\n`,
+    "a protocol switch without an Upgrade request",
+    line,
+  );
 const fieldLine = (line: string, before = H) =>
-  malformed(`${before}${line}\r\n\r\n`, "the field line", line);
-const trailerLine = (line: string, before = "") => fieldLine(line, `${CHUNKED}0\r\n${before}`);
+  malformed(`${before}${line}\r\n\r\n`, "the header field", line);
+const trailerLine = (line: string, before = "") =>
+  malformed(`${CHUNKED}0\r\n${before}${line}\r\n\r\n`, "the trailer field", line);
 const length = (value: string, shown = value) =>
   malformed(`${H}Content-Length: ${value}\r\n\r\nhello`, "the content length", shown);
 const coding = (value: string, shown = value) =>
@@ -128,11 +133,11 @@ const chunkLine = (line: string, rest = "\r\nhi\r\n0\r\n\r\n", before = "") =>
 const chunkLineInLf = (line: string, rest: string, before = "") =>
   malformed(
     `${CHUNKED}${before}${line}\n${rest}`,
-    "the size of a chunk, as its line ends in LF alone",
+    "the size of a chunk (its line ends in LF, not CRLF)",
     line,
   );
 const afterChunk = (rest: string) =>
-  malformed(`${CHUNKED}2\r\nhi${rest}`, "the end of a chunk", rest.slice(0, 2));
+  malformed(`${CHUNKED}2\r\nhi${rest}`, "the CRLF after a chunk", rest.slice(0, 2));
 const largeBody = (wire: string) => ({ wire, error: tooLarge("body", 2 ** 20) });
 const cutOff = (wire: string, missing: string) => ({
   wire,
@@ -169,10 +174,10 @@ const ROWS: Row[] = [
   refuses("DEL in the reason", statusLine("HTTP/1.1 200 \x7f")),
   refuses("bare CR in the status line", statusLine("HTTP/1.1 200 a\rb")),
   refuses("two CRs after the status line", statusLine("HTTP/1.1 200 OK\r")),
-  refuses("lower-case name of the protocol", statusLine("http/1.1 200 OK")),
+  refuses("lowercase protocol name", statusLine("http/1.1 200 OK")),
   refuses("two-digit minor version", statusLine("HTTP/1.10 200 OK")),
-  refuses("HTTP/2 in words", statusLine("HTTP/2 200")),
-  refuses("HTTP/3 huh", statusLine("HTTP/3 huh", "")),
+  refuses("HTTP/2 with a status", statusLine("HTTP/2 200")),
+  refuses("HTTP/3 with text", statusLine("HTTP/3 huh", "")),
   refuses("HTTP/2 preface", statusLine("PRI * HTTP/2.0", "\r\nSM\r\n\r\n")),
   refuses("space before the status line", statusLine(" HTTP/1.1 200 OK")),
   refuses("blank line before the status line", statusLine("", `${H}\r\n`)),
@@ -181,22 +186,22 @@ const ROWS: Row[] = [
   refuses("HTTP/0.9", noLine("<p>hello")),
   refuses("a version without a dot", noLine("HTTP/1x")),
   refuses("TLS alert", noLine("\x15\x03\x01\0\x02\x02\x46")),
-  refuses("long line, cut short", statusLine("x".repeat(100), "")),
+  refuses("a long line, which the message shortens", statusLine("x".repeat(100), "")),
   refuses("nothing", cutOff("", "the end of the status line")),
   refuses("part of a status line", cutOff("HTTP/1.1 2", "the end of the status line")),
   refuses("part of the version", cutOff("HT", "the end of the status line")),
 
-  // Line ends
-  accepts("LF alone", "HTTP/1.1 200 OK\nContent-Length: 2\n\nhi", "hi"),
-  accepts("LF alone in HTTP/1.0", "HTTP/1.0 200 OK\nContent-Length: 2\n\nhi", { minorVersion: 0, reason: "OK", body: "hi" }),
+  // Line endings
+  accepts("LF without CR", "HTTP/1.1 200 OK\nContent-Length: 2\n\nhi", "hi"),
+  accepts("LF without CR in HTTP/1.0", "HTTP/1.0 200 OK\nContent-Length: 2\n\nhi", { minorVersion: 0, reason: "OK", body: "hi" }),
   accepts("LF and CRLF mixed", "HTTP/1.1 200 OK\nA: b\r\nContent-Length: 2\n\r\nhi", "hi"),
   refuses("bare CR in a value", fieldLine("A: b\rc")),
   refuses("bare CR for an empty line", fieldLine("\r", `${H}A: b\r\n`)),
 
-  // Field lines
-  acceptsFields("fields in order, repeated, as spelt", "b: 1\r\nA: 2\r\nB:3", ["b", "1"], ["A", "2"], ["B", "3"]),
+  // Header fields
+  acceptsFields("fields in order, repeated, with their case", "b: 1\r\nA: 2\r\nB:3", ["b", "1"], ["A", "2"], ["B", "3"]),
   acceptsFields("white space around a value", "A: \t b \t c\t ", ["A", "b \t c"]),
-  acceptsFields("other white space as part of a value", "A: \xa0b\x85", ["A", "\xa0b\x85"]),
+  acceptsFields("no-break space as part of a value", "A: \xa0b\x85", ["A", "\xa0b\x85"]),
   acceptsFields("an empty value", "A:\r\nB: \t", ["A", ""], ["B", ""]),
   acceptsFields("every character of a token", "!#$%&'*+-.^_`|~09azAZ: x", ["!#$%&'*+-.^_`|~09azAZ", "x"]),
   acceptsToEnd("no fields", `${H}\r\nhi`, { fields: [], body: "hi" }),
@@ -215,10 +220,10 @@ const ROWS: Row[] = [
   acceptsFields("a folded line with bytes above 0x7f", "A: b\r\n \x80 \xff", ["A", "b \x80 \xff"]),
   acceptsFields("folded lines, some empty", "A:\r\n\tb\n \r\n  c", ["A", "b c"]),
   accepts("a folded length", `${H}Content-Length:\r\n 2\r\n\r\nhi`, "hi"),
-  refuses("folded line first", fieldLine(" A: b")),
+  refuses("a folded line as the first field", fieldLine(" A: b")),
   refuses("control character in a folded line", fieldLine(" c\0", `${H}A: b\r\n`)),
-  refuses("head cut off", cutOff(`${H}A: b\r\n`, "the empty line after the fields")),
-  refuses("head cut off in a field line", cutOff(`${H}A: b`, "the empty line after the fields")),
+  refuses("head cut off", cutOff(`${H}A: b\r\n`, "the empty line after the header fields")),
+  refuses("head cut off in a field line", cutOff(`${H}A: b`, "the empty line after the header fields")),
 
   // Interim responses
   accepts("100", `HTTP/1.1 100 Continue\r\n\r\n${OK_RESPONSE}`, { status: 200, body: "ok" }),
@@ -239,13 +244,13 @@ const ROWS: Row[] = [
   accepts("length without a space", `${H}Content-Length:5\r\n\r\nhello`, "hello"),
   accepts("length in another case", `${H}cONTENT-lENGTH: 5\r\n\r\nhello`, "hello"),
   accepts("length 0", `${H}Content-Length: 0\r\n\r\n`, ""),
-  accepts("length with zeros in front", `${H}Content-Length: 0005\r\n\r\nhello`, "hello"),
-  accepts("bytes of all values", `${H}Content-Length: 6\r\n\r\n\0\r\n\x80\xff\n`, "\0\r\n\x80\xff\n"),
+  accepts("length with leading zeros", `${H}Content-Length: 0005\r\n\r\nhello`, "hello"),
+  accepts("NUL, CR, LF and bytes above 0x7f in the body", `${H}Content-Length: 6\r\n\r\n\0\r\n\x80\xff\n`, "\0\r\n\x80\xff\n"),
   accepts("the same length in a list", `${H}Content-Length: 2, 2\r\n\r\nhi`, "hi"),
   accepts("the same length in two fields", `${H}Content-Length: 2\r\nContent-Length: 02\r\n\r\nhi`, "hi"),
-  accepts("a field of nearly that name, before", `${H}Content-Lengti: 3\r\nContent-Length: 5\r\n\r\nhello`, "hello"),
-  accepts("a field of nearly that name, after", `${H}Content-Length: 5\r\nContent-Lengtg: x\r\n\r\nhello`, "hello"),
-  acceptsToEnd("only a field of nearly that name", `${H}Dontent-Length: 3\r\n\r\nhello`, "hello"),
+  accepts("a field with a similar name before", `${H}Content-Lengti: 3\r\nContent-Length: 5\r\n\r\nhello`, "hello"),
+  accepts("a field with a similar name after", `${H}Content-Length: 5\r\nContent-Lengtg: x\r\n\r\nhello`, "hello"),
+  acceptsToEnd("only a field with a similar name", `${H}Dontent-Length: 3\r\n\r\nhello`, "hello"),
   refuses("two lengths in a list", length("2, 3")),
   refuses("two lengths in two fields", length("2\r\nContent-Length: 3", "2, 3")),
   refuses("negative length", length("-1")),
@@ -254,7 +259,7 @@ const ROWS: Row[] = [
   refuses("length with an exponent", length("1e1")),
   refuses("length with a fraction", length("5.0")),
   refuses("length with a space in it", length("1 2")),
-  refuses("length with white space that HTTP does not know", length("\xa05")),
+  refuses("length with a no-break space", length("\xa05")),
   refuses("empty length", length("")),
   refuses("length with an empty member", length("5,", "5, ")),
   refuses("body cut off", cutOff(`${H}Content-Length: 128\r\n\r\nhello`, "123 of 128 bytes of the body")),
@@ -263,33 +268,33 @@ const ROWS: Row[] = [
   refuses("length 2 ** 65", largeBody(`${H}Content-Length: 36893488147419103232\r\n\r\n`)),
   refuses("length of 400 digits", largeBody(`${H}Content-Length: ${"9".repeat(400)}\r\n\r\n`)),
 
-  // To the close
+  // Body until the close
   acceptsToEnd("neither length nor chunks", `${H}A: b\r\n\r\nhello`, "hello"),
-  acceptsToEnd("nothing to the close", `${H}\r\n`, ""),
-  acceptsToEnd("identity, to the close", `${H}Transfer-Encoding: identity\r\n\r\nhello`, "hello"),
+  acceptsToEnd("an empty body until the close", `${H}\r\n`, ""),
+  acceptsToEnd("identity, until the close", `${H}Transfer-Encoding: identity\r\n\r\nhello`, "hello"),
 
   // Transfer-Encoding
   accepts("chunks", `${CHUNKED}5\r\nhello\r\n1\r\n!\r\n0\r\n\r\n`, "hello!"),
   accepts("no chunk", `${CHUNKED}0\r\n\r\n`, ""),
   accepts("coding in another case", `${H}transfer-encoding: CHUNKED\r\n\r\n${HI}`, "hi"),
   accepts("coding in mixed case", `${H}tRaNsFeR-eNcOdInG: Identity, cHuNkEd\r\n\r\n${HI}`, "hi"),
-  accepts("identity and empty members beside it", `${H}${TE},identity\r\n${TE}, chunked,\r\n\r\n${HI}`, "hi"),
+  accepts("chunked with identity and empty members", `${H}${TE},identity\r\n${TE}, chunked,\r\n\r\n${HI}`, "hi"),
   accepts("chunked twice in a list", `${H}${TE}chunked, chunked\r\n\r\n${HI}`, "hi"),
   accepts("chunked twice in two fields", `${H}${TE}chunked\r\n${TE}chunked\r\n\r\n${HI}`, "hi"),
   accepts("chunked twice with identity between", `${H}${TE}chunked, identity, chunked\r\n\r\n${HI}`, "hi"),
   accepts("chunked five times", `${H}${TE}chunked${", Chunked".repeat(4)}\r\n\r\n${HI}`, "hi"),
-  accepts("chunks rather than a length", `${H}Content-Length: 9\r\n${TE}chunked\r\n\r\n${HI}`, "hi"),
-  accepts("chunks rather than a bad length", `${H}${TE}chunked\r\nContent-Length: x\r\n\r\n${HI}`, "hi"),
-  accepts("length beside identity", `${H}${TE}identity\r\nContent-Length: 2\r\n\r\nhi`, "hi"),
-  accepts("a coding in a field of nearly that name", `${H}Transfer-Encodinf: gzip\r\n${TE}chunked\r\n\r\n${HI}`, "hi"),
-  accepts("chunked in a field of nearly that name", `${H}Transfer-Encodinh: chunked\r\nContent-Length: 2\r\n\r\nhi`, "hi"),
-  accepts("options in a field of nearly that name", `${H}Connectioo: close\r\nContent-Length: 2\r\n\r\nhi`, "hi"),
+  accepts("chunks and a length, which is ignored", `${H}Content-Length: 9\r\n${TE}chunked\r\n\r\n${HI}`, "hi"),
+  accepts("chunks and a bad length, which is ignored", `${H}${TE}chunked\r\nContent-Length: x\r\n\r\n${HI}`, "hi"),
+  accepts("length with identity", `${H}${TE}identity\r\nContent-Length: 2\r\n\r\nhi`, "hi"),
+  accepts("a coding in a field with a similar name", `${H}Transfer-Encodinf: gzip\r\n${TE}chunked\r\n\r\n${HI}`, "hi"),
+  accepts("chunked in a field with a similar name", `${H}Transfer-Encodinh: chunked\r\nContent-Length: 2\r\n\r\nhi`, "hi"),
+  accepts("options in a field with a similar name", `${H}Connectioo: close\r\nContent-Length: 2\r\n\r\nhi`, "hi"),
   refuses("gzip", coding("gzip")),
   refuses("gzip, chunked", coding("gzip, chunked")),
   refuses("gzip and chunked in two fields", coding(`gzip\r\n${TE}chunked`, "gzip, chunked")),
   refuses("chunked twice with gzip between", coding("chunked, gzip, chunked")),
   refuses("chunked with a parameter", coding("chunked;q=1")),
-  refuses("chunked after white space that HTTP does not know", coding("\xa0chunked")),
+  refuses("chunked after a no-break space", coding("\xa0chunked")),
   accepts("HTTP/1.0 with chunks", `HTTP/1.0 200 OK\r\n${TE}chunked\r\n\r\n${HI}`, "hi"),
 
   // Chunks
@@ -297,7 +302,7 @@ const ROWS: Row[] = [
   accepts("white space after the size", `${CHUNKED}2 \t \r\nhi\r\n0 \r\n\r\n`, "hi"),
   accepts("chunk extensions", `${CHUNKED}2;a=b;c="d \xe9\t"\r\nhi\r\n0 ; e\r\n\r\n`, "hi"),
   accepts("byte 0xff in a chunk extension", `${CHUNKED}2;a=\xff\r\nhi\r\n0;\xff\r\n\r\n`, "hi"),
-  accepts("line ends in chunk data", `${CHUNKED}4\r\n\r\n\r\n\r\n0\r\n\r\n`, "\r\n\r\n"),
+  accepts("line endings in chunk data", `${CHUNKED}4\r\n\r\n\r\n\r\n0\r\n\r\n`, "\r\n\r\n"),
   refuses("LF after the size", chunkLineInLf("2", "hi\r\n0\r\n\r\n")),
   refuses("LF after the last size", chunkLineInLf("0", "\r\n", "2\r\nhi\r\n")),
   refuses("no size", chunkLine("")),
@@ -314,20 +319,20 @@ const ROWS: Row[] = [
   refuses("nothing after the data", afterChunk("0\r\n\r\n")),
   refuses("size above the limit", largeBody(`${CHUNKED}100001\r\n`)),
   refuses("size ffffffffffffffff", largeBody(`${CHUNKED}ffffffffffffffff\r\n`)),
-  refuses("sizes above the limit together", largeBody(`${CHUNKED}1\r\nx\r\n100000\r\n`)),
+  refuses("sizes whose sum is above the limit", largeBody(`${CHUNKED}1\r\nx\r\n100000\r\n`)),
   refuses("chunks cut off before a size", cutOff(`${CHUNKED}2\r\nhi\r\n`, "the size of the next chunk")),
   refuses("chunks cut off in a chunk", cutOff(`${CHUNKED}a\r\nhello`, "5 of 10 bytes of a chunk")),
-  refuses("chunks cut off after the data", cutOff(`${CHUNKED}2\r\nhi`, "2 of 2 bytes of the end of a chunk")),
-  refuses("chunks cut off after the CR", cutOff(`${CHUNKED}2\r\nhi\r`, "1 of 2 bytes of the end of a chunk")),
+  refuses("chunks cut off after the data", cutOff(`${CHUNKED}2\r\nhi`, "2 of 2 bytes of the CRLF after a chunk")),
+  refuses("chunks cut off after the CR", cutOff(`${CHUNKED}2\r\nhi\r`, "1 of 2 bytes of the CRLF after a chunk")),
 
   // Trailer fields
   accepts("trailer fields", `${CHUNKED}0\r\nA: b\r\nC: d\n\r\n`, { fields: [["Transfer-Encoding", "chunked"]], body: "" }),
   refuses("bad trailer field", trailerLine("A b")),
   refuses("bad trailer field after a good one", trailerLine("C d", "A: b\r\n")),
   refuses("bare CR in a trailer field", trailerLine("A: \rb")),
-  refuses("folded trailer field first", trailerLine(" A: b")),
-  refuses("chunks cut off in the trailer section", cutOff(`${CHUNKED}0\r\nA: b\r\n`, "the empty line after the fields")),
-  refuses("chunks cut off before the last empty line", cutOff(`${CHUNKED}0\r\n`, "the empty line after the fields")),
+  refuses("a folded line as the first trailer field", trailerLine(" A: b")),
+  refuses("chunks cut off in the trailer section", cutOff(`${CHUNKED}0\r\nA: b\r\n`, "the empty line after the trailer fields")),
+  refuses("chunks cut off before the last empty line", cutOff(`${CHUNKED}0\r\n`, "the empty line after the trailer fields")),
 ];
 
 Deno.test.each(ROWS)("readResponse() $verb $name", async ({ wire, wanted, toEnd }) => {
@@ -349,7 +354,7 @@ Deno.test.each(ROWS)("readResponse() $verb $name", async ({ wire, wanted, toEnd 
   }
 });
 
-Deno.test("readResponse() never takes a part of a response for the whole", async () => {
+Deno.test("readResponse() never accepts a part of a response as the whole", async () => {
   for (const { verb, name, wire, toEnd } of ROWS) {
     if (verb === "refuses") continue;
     const whole = await outcomeOf([bytes(wire)]);
@@ -357,7 +362,7 @@ Deno.test("readResponse() never takes a part of a response for the whole", async
       const part = await outcomeOf([bytes(wire.slice(0, end))]);
       const where = `${name}, cut off at ${end}`;
       if (part.error === undefined) {
-        // Where the body runs to the close, nobody can tell; the head is whole in any case.
+        // A body until the close may be cut off unnoticed, but the head must be complete.
         assert(toEnd && whole.body!.startsWith(part.body!), where);
         assertEquals({ ...part, body: "" }, { ...whole, body: "" }, where);
       } else {
@@ -369,7 +374,7 @@ Deno.test("readResponse() never takes a part of a response for the whole", async
   }
 });
 
-/** What `doPut()` makes of a response that a server writes so many bytes at a time. */
+/** Returns what `doPut()` returns for a response that is sent in parts of `step` bytes. */
 async function overSocket(wire: string, step: number): Promise<Outcome> {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const serve = async () => {
@@ -383,7 +388,7 @@ async function overSocket(wire: string, step: number): Promise<Outcome> {
       await conn.write(bytes(wire.slice(at, at + step)));
     }
   };
-  const serving = serve().catch(() => {}); // the client may close when it has seen enough
+  const serving = serve().catch(() => {}); // the client may close before the end
   const outcome = await doPut("x", { port: listener.addr.port })
     .then((body) => ({ body }), (error) => ({ error: `${error.code}: ${error.message}` }));
   listener.close();
@@ -391,7 +396,7 @@ async function overSocket(wire: string, step: number): Promise<Outcome> {
   return outcome;
 }
 
-Deno.test("a selection of the wire policy holds over a socket, byte by byte too", async () => {
+Deno.test("some rows of the wire policy hold over a socket, as a whole and byte by byte", async () => {
   for (const { name, wire, wanted } of ROWS.filter((_, at) => at % 6 === 0)) {
     for (const step of [wire.length, 1]) {
       const outcome = await overSocket(wire, step);
@@ -402,7 +407,7 @@ Deno.test("a selection of the wire policy holds over a socket, byte by byte too"
   }
 });
 
-Deno.test("readResponse() quotes on one line, cut short, without control characters", async () => {
+Deno.test("readResponse() quotes on one shortened line without control characters", async () => {
   const cases = [
     ["HTTP/3 huh", '"HTTP/3 huh"'],
     ["\x15\x03\0\x1b[31m \x7f\x9b\xad", '"\\u0015\\u0003\\u0000\\u001b[31m \\u{7f}\\u{9b}\\u{ad}"'],
@@ -419,7 +424,7 @@ Deno.test("readResponse() quotes on one line, cut short, without control charact
 
 // ---- Sources and options
 
-Deno.test("readResponse() tells what the source failed with, and takes no failure for an end", async () => {
+Deno.test("readResponse() reports the source's error, and never treats it as the end of a body", async () => {
   for (const wire of ["", H, `${H}\r\nhello`, `${H}Content-Length: 9\r\n\r\nhello`]) {
     const cause = new Error("cable cut");
     const error = await assertRejects(
@@ -433,7 +438,7 @@ Deno.test("readResponse() tells what the source failed with, and takes no failur
   }
 });
 
-Deno.test("readResponse() puts up with empty reads, but not for ever", async () => {
+Deno.test("readResponse() accepts some empty reads, but not forever", async () => {
   let reads = 0;
   const source = {
     read(p: Uint8Array): Promise<number | null> {
@@ -450,7 +455,7 @@ Deno.test("readResponse() puts up with empty reads, but not for ever", async () 
   assertEquals(error.code, "closed-early");
 });
 
-Deno.test("readResponse() takes no endless run of empty reads for the end of a body", async () => {
+Deno.test("readResponse() does not treat endless empty reads as the end of a body", async () => {
   const wire = bytes(`${H}\r\nhello`);
   let reads = 0;
   const source = {
@@ -464,13 +469,13 @@ Deno.test("readResponse() takes no endless run of empty reads for the end of a b
   assertEquals(error.code, "closed-early");
 });
 
-Deno.test("readResponse() refuses what is no source", async () => {
+Deno.test("readResponse() rejects a source without a read method", async () => {
   for (const source of [null, undefined, {}, { read: null }, "HTTP/1.1 200 OK", 5]) {
     await assertRejects(() => readResponse(source as never), TypeError);
   }
 });
 
-Deno.test("readResponse() refuses a count that no read can give", async () => {
+Deno.test("readResponse() rejects a count that read() cannot return", async () => {
   const counts: ((room: number) => number)[] = [
     (room) => room + 1,
     () => Infinity,
@@ -507,7 +512,7 @@ Deno.test("readResponse() checks maxBodySize", async () => {
   await assertRejects(() => read(0), KeyClientError, "The body is larger than 0 bytes");
 });
 
-Deno.test("readResponse() gives a body in memory of its own", async () => {
+Deno.test("readResponse() returns a body in its own memory", async () => {
   const wires = [
     "HTTP/1.1 204 No Content\r\n\r\n",
     `${H}${EMPTY}`,
@@ -531,7 +536,7 @@ Deno.test("readResponse() gives a body in memory of its own", async () => {
 
 // ---- Limits
 
-/** The parts again and again, until the reader has enough. */
+/** Yields `first`, then `again` without end. */
 function* endless(first: string, again: string): Generator<Uint8Array> {
   yield bytes(first);
   const part = bytes(again);
@@ -547,14 +552,14 @@ const ENDLESS: [name: string, first: string, again: string, part: "head" | "body
   ["field lines", H, "A: b\r\n", "head"],
   ["folded lines", `${H}A: b\r\n`, " c\r\n", "head"],
   ["interim responses", "", "HTTP/1.1 100 Continue\r\n\r\n", "head"],
-  ["a body to the close", `${H}\r\n`, "x".repeat(999), "body"],
+  ["a body until the close", `${H}\r\n`, "x".repeat(999), "body"],
   ["chunks", CHUNKED, `3e7\r\n${"x".repeat(999)}\r\n`, "body"],
   ["chunks of one byte", CHUNKED, "1\r\nx\r\n", "body"],
   ["a chunk size", CHUNKED, "0", "head"],
   ["a chunk extension", `${CHUNKED}1;`, "x", "head"],
   ["chunk extensions", CHUNKED, `1;${"x".repeat(30)}\r\nx\r\n`, "head"],
   ["trailer fields", `${CHUNKED}0\r\n`, "A: b\r\n", "head"],
-  ["blanks in a value", `${H}A: x`, " ".repeat(999), "head"],
+  ["spaces in a value", `${H}A: x`, " ".repeat(999), "head"],
 ];
 
 Deno.test.each(ENDLESS)("readResponse() gives up on endless: %s", async (_, first, again, part) => {
@@ -565,11 +570,11 @@ Deno.test.each(ENDLESS)("readResponse() gives up on endless: %s", async (_, firs
     `The ${part} is larger than ${part === "head" ? HEAD_LIMIT : BODY_LIMIT} bytes`,
   );
   assertEquals(error.code, "too-large");
-  // A chunk of one byte takes six on the wire.
+  // A chunk of one byte has six bytes on the wire.
   assertLess(source.given, 6 * BODY_LIMIT + 300_000);
 });
 
-Deno.test("readResponse() takes a head of 64 KiB and no byte more", async () => {
+Deno.test("readResponse() accepts a head of 64 KiB, but not one more byte", async () => {
   const interim = "HTTP/1.1 100 Continue\r\n\r\n";
   const fixed = `${interim}${H}Content-Length: 2\r\nA: \r\n\r\n`.length;
   const value = "x".repeat(HEAD_LIMIT - fixed);
@@ -579,7 +584,7 @@ Deno.test("readResponse() takes a head of 64 KiB and no byte more", async () => 
   assertEquals(await outcomeOf([bytes(longer)]), { error: tooLarge("head", HEAD_LIMIT) });
 });
 
-Deno.test("readResponse() takes 64 KiB of white space after a value", async () => {
+Deno.test("readResponse() accepts 64 KiB of white space after a value", async () => {
   for (const blank of [" ", "\t", "\t "]) {
     const size = HEAD_LIMIT - `${H}A: x\r\n${EMPTY}`.length;
     const wire = bytes(`${H}A: x${blank.repeat(size / blank.length)}\r\n${EMPTY}`);
@@ -604,7 +609,7 @@ Deno.test("readResponse() keeps each byte of a long value", async () => {
   }
 });
 
-Deno.test("readResponse() takes a body of the limit and no byte more, in every framing", async () => {
+Deno.test("readResponse() accepts a body of the maximum size, but not one more byte, in every framing", async () => {
   const options = { maxBodySize: 5 };
   const body = (text: string) => [
     `${H}Content-Length: ${text.length}\r\n\r\n${text}`,
@@ -622,14 +627,14 @@ Deno.test("readResponse() takes a body of the limit and no byte more, in every f
   }
 });
 
-Deno.test("readResponse() takes a body of one-byte chunks of the limit", async () => {
+Deno.test("readResponse() accepts a body of the maximum size in one-byte chunks", async () => {
   const size = 300_000;
   const wire = bytes(`${CHUNKED}${"1\r\nx\r\n".repeat(size)}0\r\n\r\n`);
   const { body } = await readResponse(sourceOf([wire]), { maxBodySize: size });
   assertEquals(body.length, size);
 });
 
-Deno.test("readResponse() takes lists of any length within the head", async () => {
+Deno.test("readResponse() accepts a list as long as the head allows", async () => {
   const list = ",".repeat(65_000);
   for (const name of ["Connection", "Transfer-Encoding"]) {
     const { body } = await outcomeOf([
@@ -639,8 +644,8 @@ Deno.test("readResponse() takes lists of any length within the head", async () =
   }
 });
 
-Deno.test("readResponse() takes any number of chunk lines of 18 bytes", async () => {
-  const count = 100_000; // one byte too many in each is more than a head
+Deno.test("readResponse() accepts any number of chunk lines of 18 bytes", async () => {
+  const count = 100_000; // if one byte of each counted, the head would be too large
   const line = "0000000000000001\r\n";
   assertEquals(line.length, 18);
   const wire = bytes(`${CHUNKED}${`${line}x\r\n`.repeat(count)}0\r\n\r\n`);
@@ -648,7 +653,7 @@ Deno.test("readResponse() takes any number of chunk lines of 18 bytes", async ()
   assertEquals(body.length, count);
 });
 
-Deno.test("readResponse() counts the rest of a longer chunk line to the head", async () => {
+Deno.test("readResponse() counts the rest of a longer chunk line as head", async () => {
   const error = tooLarge("head", HEAD_LIMIT);
   const respond = (padding: number, extension: number) =>
     outcomeOf([bytes(
@@ -658,7 +663,7 @@ Deno.test("readResponse() counts the rest of a longer chunk line to the head", a
   const padding = 65_000;
   const left = HEAD_LIMIT - `${CHUNKED}A: \r\n`.length - padding;
   const fixed = "2;\r\n".length;
-  // The empty line at the end counts too.
+  // The 2 bytes of the last empty line count too.
   assertEquals((await respond(padding, left + 18 - fixed - 2)).body, "hi");
   assertEquals(await respond(padding, left + 18 - fixed + 1), { error });
   assertEquals(await respond(padding, 1000), { error });
@@ -667,7 +672,7 @@ Deno.test("readResponse() counts the rest of a longer chunk line to the head", a
 
 // ---- Large bodies
 
-Deno.test("readResponse() allocates nothing on a server's word", async () => {
+Deno.test("readResponse() does not allocate memory for a body that was only announced", async () => {
   const announced = 2 ** 31 - 1;
   for (
     const [wire, sent] of [
@@ -708,12 +713,12 @@ Deno.test("readResponse() reads large bodies in every framing", async () => {
   }
 });
 
-Deno.test("readResponse() reads on after single bytes within a large body", async () => {
+Deno.test("readResponse() continues after single bytes within a large body", async () => {
   const content = Array.from({ length: 300_000 }, (_, at) => String.fromCharCode(at % 251)).join(
     "",
   );
   const chunk = (data: string) => `${data.length.toString(16)}\r\n${data}\r\n`;
-  // So that the line between two chunks comes byte by byte.
+  // With this cut, the line between two chunks arrives byte by byte.
   const cut = 100_002 - `${CHUNKED}18000\r\n`.length;
   const wires = [
     `${H}Content-Length: ${content.length}\r\n\r\n${content}`,
@@ -739,7 +744,7 @@ const MUTANTS = [
   "Content-Length: 5\r\n", "Transfer-Encoding: chunked\r\n", "Connection: close\r\n",
 ];
 
-Deno.test(`${FUZZ_ROUNDS} mutated responses settle the same way, whole and split`, async () => {
+Deno.test(`${FUZZ_ROUNDS} mutated responses have the same outcome, whole and split`, async () => {
   const next = random(1);
   const pick = <T>(list: readonly T[]): T => list[Math.floor(next() * list.length)];
   const seeds = ROWS.map(({ wire }) => wire).filter((wire) => wire.length < 400);
