@@ -71,7 +71,7 @@ export async function drill(
     (text) => log.print(text),
     painter(io.stderr),
     true,
-    columnsOf(io.stderr),
+    io.stderr.isTerminal() ? columnsOf(io.stderr) : undefined,
   );
   if (candidate !== undefined) {
     const command = typeof candidate === "string" ? driverOf(candidate)!.command : candidate[0];

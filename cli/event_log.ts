@@ -10,6 +10,7 @@ import { authority, jsonLine, type Paint, wrap } from "./output.ts";
 
 const MAX_SHOWN_BODY = 4096; // bytes
 const MAX_EXCERPT = 100; // characters
+const MIN_LINE = 20; // characters of a request line, however narrow the terminal is
 const MAX_SAID = 10_000;
 const LF = 0x0a;
 
@@ -18,12 +19,12 @@ export class EventLog {
   readonly #print: (text: string) => void;
   readonly #paint: Paint;
   readonly #isVerbose: boolean;
-  readonly #columns: number;
+  readonly #columns: number | undefined; // of a terminal
   readonly #said = new Set<string>(); // client and code of each warning and note so far
   readonly #requests = new Map<number, Request>(); // by connection: without a response yet
   #heading = ""; // the last line above remarks without a response
 
-  constructor(print: (text: string) => void, paint: Paint, isVerbose: boolean, columns = 80) {
+  constructor(print: (text: string) => void, paint: Paint, isVerbose: boolean, columns?: number) {
     this.#columns = columns;
     this.#print = print;
     this.#paint = paint;
@@ -60,7 +61,7 @@ export class EventLog {
       request.remarks.push(remark);
       return "";
     }
-    const line = requestLine(bytes);
+    const line = this.#fit(requestLine(bytes), `${start(event)}  unfinished`);
     const lines = this.#remarkLines(event);
     if (this.#heading === `${connection} ${line}`) return lines;
     this.#heading = `${connection} ${line}`;
@@ -81,7 +82,9 @@ export class EventLog {
     const outcome = status === 0 ? "no response" : `${status}`;
     const fault = event.fault ? ` (${event.fault})` : "";
     const color = status < 400 && status > 0 ? 32 : 31;
-    let text = `${start(event)}${requestLine(request)}  ${this.#paint(color, outcome)}${fault}\n`;
+    const prefix = start(event);
+    const line = this.#fit(requestLine(request), `${prefix}  ${outcome}${fault}`);
+    let text = `${prefix}${line}  ${this.#paint(color, outcome)}${fault}\n`;
     if (this.#isVerbose) {
       const pieces = reads === 1 ? "in one read" : `in ${reads} reads`;
       text += `${wireLines(">", request)}   (${request.length} bytes, ${pieces})\n`;
@@ -108,6 +111,13 @@ export class EventLog {
       (caret === undefined ? "" : `    ${this.#paint(color, caret)}\n`) +
       helps.map((text, at) => wrap(at === 0 ? "  help: " : " ".repeat(8), text, this.#columns))
         .join("");
+  }
+
+  /** Cuts a request line so that it fits into a line of the terminal, beside the rest of that line. */
+  #fit(line: string, rest: string): string {
+    return this.#columns === undefined
+      ? line
+      : cut(line, Math.max(MIN_LINE, this.#columns - 1 - rest.length));
   }
 
   /** Returns whether the name is new, and remembers it. */

@@ -300,3 +300,16 @@ Deno.test("main() --serve prints no character that could move a terminal's curso
   const { stderr } = await server.stop();
   assertEquals(stderr.replaceAll("\x1b[", "").match(/[^\x20-\x7e\n]/g), null);
 });
+
+Deno.test("main() --serve cuts a request line at the width of the terminal", async () => {
+  for (const terminal of [true, false]) {
+    await using server = await serving([], { terminal });
+    await send(server.port, `KEY /user/${"x".repeat(80)} HTTP/1.1\r\nUser-Agent: a\r\n\r\n`);
+    const { stderr } = await server.stop();
+    const line = stderr.split("\n").find((line) => line.includes("KEY /user/x"))!
+      // deno-lint-ignore no-control-regex
+      .replace(/\x1b\[\d+m/g, "");
+    assertEquals(line.length < 80, terminal);
+    assertMatch(line, terminal ? /x\.\.\. {2}404$/ : /x HTTP\/1\.1 {2}404$/);
+  }
+});

@@ -40,7 +40,7 @@ export async function serve(flags: Flags, io: MainIo, times?: ServeTimes): Promi
     (text) => log.print(text),
     painter(io.stderr),
     verbose,
-    columnsOf(io.stderr),
+    io.stderr.isTerminal() ? columnsOf(io.stderr) : undefined,
   );
   const table = new UserTable();
   const onEvent = (event: KeyServerEvent) => {
