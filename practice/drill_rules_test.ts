@@ -255,7 +255,7 @@ test("startDrill() says of a PUT without an end that it has none", async () => {
 });
 
 test("startDrill() waits for a client to give up, and lets go of one that does not", async () => {
-  await using drill = drillOf({ faults: ["no-length", "silent", "silent"], patience: 500 });
+  await using drill = drillOf({ faults: ["no-length", "silent", "silent"], patience: 1_500 });
   await pass(drill.port);
   const client = await open(drill.port, KEEPING_REQUEST);
   await delay(250); // a client that closes sooner may only have half-closed
@@ -265,7 +265,7 @@ test("startDrill() waits for a client to give up, and lets go of one that does n
   const [, patient, endless] = await drill.finished;
   assertEquals(patient.passed, true);
   assertEquals(endless.cause, {
-    rationale: "your client has not given up: its connection is still open after 0.5 s",
+    rationale: "your client has not given up: its connection is still open after 1.5 s",
     help: `${FAULTS["silent"].help}; if there is no key, send no PUT`,
   });
 });
@@ -499,7 +499,7 @@ test("startDrill() passes a client that shuts down its sending side and reads on
 });
 
 test("startDrill() waits for a client to give up after the response to PUT", async () => {
-  const options = { rounds: ["silent:PUT", "truncate:PUT", "empty:PUT"], patience: 600 };
+  const options = { rounds: ["silent:PUT", "truncate:PUT", "empty:PUT"], patience: 1_500 };
   await using drill = drillOf(options);
   const ends: Deno.TcpConn[] = [];
   for (const name of ["silent", "truncate", "empty"]) {
