@@ -371,6 +371,7 @@ const ROWS: Row[] = [
 
   // Keys
   ["an empty key", "empty-key", 400, "the key is empty", `PUT /key/Ada/‹›/${V}`],
+  ["b'' for a key", "empty-key", 400, "the key is empty", `PUT /key/Ada/‹b''›/${V}`],
   ["the whole response for a key, quoted", "whole-response", 400, "the key contains the headers of the response", `PUT /key/Ada/‹${encodeURIComponent(RESPONSE)}›/${V}`],
   ["the whole response for a key, quoted by default", "response-in-path", 404, "the key contains the headers of the response", `PUT /key/Ada/‹HTTP/1.1›${encodeURIComponent(RESPONSE.slice(8)).replaceAll("%2F", "/")}/${V}`],
   ["the head of the response for a key, quoted", "whole-response", 400, "the key contains the headers of the response", `PUT /key/Ada/‹Content-Length%3A%20128›/${V}`],

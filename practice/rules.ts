@@ -442,7 +442,7 @@ const TABLE = {
   ],
   // The key, percent-decoded byte by byte, if it is not 128 hex digits.
   key: [
-    ["empty-key", 400, /^$/,
+    ["empty-key", 400, /^(?:|b''|b"")$/,
       "the key is empty",
       "read the body before you use it: call `recv()` until the body has Content-Length bytes"],
     ["key-sentence", 400, /^[^\n]+(?=\r?\nhelp:[ +])/, ...SENTENCE],
@@ -484,7 +484,7 @@ const TABLE = {
       "send only the 128 digits"],
     ["key-status", 400, /^[1-5]\d\d$/,
       (found) => `the key is \`${found}\`, a status code`,
-      "use the body of the response: it comes after the first empty line"],
+      "send PUT only if the status is 200: then the key is the body of the response"],
     ["key-sentence", 400, /[g-z]\w* \w+ \w+/i,
       ...SENTENCE],
     ["key-white-space", 400, /^\s+(?=[!-\xff])|(?<=[!-\xff])\s+$/,
