@@ -32,29 +32,30 @@ TIME PEER  PUT /key/Ada/${short}x/ HTTP/1.1  400
     PUT /key/Ada/${short}x/ HTTP/1.1\\r\\n
                               ^
   help: send the 128 hex digits as you received them
-  note[other-host]: the Host header does not name the port of this server
+  note[other-host]: the port in the Host header is missing or wrong
   help: Host: HOST
-        write the address that your client connects to
+        write the host and port that your client connects to
 TIME PEER  PUT /key/Ada/${"\\xe9".repeat(21)}...  400
   error[bad-percent]: \`%zz\` is not percent-encoding
     ...${"\\xe9".repeat(15)}%zz/ HTTP/1.1\\r\\n
        ${" ".repeat(60)}^^^
   help: put two hex digits after \`%\`; a percent sign itself is \`%25\`
-  note[other-host]: the Host header does not name the port of this server
+  note[other-host]: the port in the Host header is missing or wrong
 TIME PEER  GET /user/Ada/ HTTP/1.1  405
   error[method-get]: method \`GET\` on a path that needs \`KEY\`
     GET /user/Ada/ HTTP/1.1\\r\\n
     ^^^
   help: KEY /user/Ada/ HTTP/1.1
-        use \`KEY\`: with curl \`-X KEY\`, with requests
-        \`requests.request("KEY", url)\`
-  note[other-host]: the Host header does not name the port of this server
+        use \`KEY\` (curl: \`-X KEY\`; Python library requests:
+        \`requests.request("KEY", url)\`)
+  note[other-host]: the port in the Host header is missing or wrong
 TIME PEER  KEY /user/B%0Aob/ HTTP/1.1  200
   warning[lf-alone]: line ending LF (\`\\n\`) without CR (\`\\r\`)
     KEY /user/B%0Aob/ HTTP/1.1\\n
                               ^^
-  help: end each line with \`\\r\\n\` (\`nc -C\`); many servers refuse the request
-  note[other-host]: the Host header does not name the port of this server
+  help: end each line with \`\\r\\n\` (with \`nc\`, use \`nc -C\`); otherwise many
+        servers refuse the request
+  note[other-host]: the port in the Host header is missing or wrong
 
 user   address    asked  verified  errors  last remark
 Ada    127.0.0.1      1         1       4  method \`GET\` on a path that needs \`KEY\`
@@ -135,9 +136,9 @@ TIME PEER  KEY /user/Ada/ HTTP/1.1  200
    > Host: a\\r\\n
    > \\r\\n
    (55 bytes, in 3 reads)
-  note[other-host]: the Host header does not name the port of this server
+  note[other-host]: the port in the Host header is missing or wrong
   help: Host: HOST
-        write the address that your client connects to
+        write the host and port that your client connects to
    < HTTP/1.1 200 OK\\r\\n
    < Content-Type: text/plain; charset=utf-8\\r\\n
    < Content-Length: 128\\r\\n
@@ -192,7 +193,7 @@ TIME PEER  KEY /user/Ada/ HTTP/1.1  200
    > ${"x".repeat(4096 - head.length)}
    (${head.length + 904} more bytes)
    (${head.length + 5000} bytes, in 2 reads)
-  note[other-host]: the Host header does not name the port of this server
+  note[other-host]: the port in the Host header is missing or wrong
   note[body-ignored]: body of 5000 bytes, which this server ignores
   help: put the user id and the key into the path
    < HTTP/1.1 200 OK\\r\\n
@@ -284,9 +285,9 @@ Deno.test("main() --serve does not log stray bytes after a response as an unfini
   }
   const { stderr } = await server.stop();
   assertEquals(stderr.includes("unfinished"), false);
-  assertMatch(stderr, /\n {2}warning\[extra-line-end\]: line ending after the request/);
+  assertMatch(stderr, /\n {2}warning\[extra-line-end\]: extra line ending after the request/);
   assertMatch(stderr, /\n {2}warning\[bytes-behind\]: 5 bytes after the end of the request/);
-  assertMatch(stderr, /\nAda +127\.0\.0\.1 +1 +0 +0 {2}line ending after the request\n/);
+  assertMatch(stderr, /\nAda +127\.0\.0\.1 +1 +0 +0 {2}extra line ending after the request\n/);
   assertMatch(stderr, /\nBob +127\.0\.0\.1 +1 +0 +0 {2}5 bytes after the end of the request\n/);
   assertEquals(stderr.includes("(unknown)"), false);
 });

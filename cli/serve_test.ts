@@ -195,7 +195,7 @@ TIME PEER  KEY /user/Ada HTTP/1\\.1  404 \\(short-key\\)
  *\\^
   help: KEY /user/Ada/ HTTP/1\\.1
         end the path with \`/\`
-  note\\[other-host\\]: the Host header does not name the port of this server
+  note\\[other-host\\]: the port in the Host header is missing or wrong
   help: [^\n]*
         [^\n]*
 

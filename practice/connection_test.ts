@@ -259,7 +259,7 @@ const UNFINISHED: [name: string, wire: string, code: string, fact: string][] = [
     "half a body",
     KEY_REQUEST.replace("\r\n\r\n", "\r\nContent-Length: 9\r\n\r\nhalf"),
     "body-incomplete",
-    "body of 4 of 9 bytes",
+    "received only 4 of 9 bytes of the body",
   ],
   [
     "half a chunk",

@@ -40,14 +40,14 @@ const test = concurrentTests("startKeyServer() with each fault");
 
 /** What comes of a KEY and of a PUT: a key or a text, or the code of the error and the status. */
 const OUTCOMES: Record<FaultName, [key: string, put: RegExp | string]> = {
-  "slow": ["key", /^no key issued/],
-  "drip": ["key", /^no key issued/],
-  "split": ["key", /^no key issued/],
-  "chunked": ["key", /^no key issued/],
-  "no-length": ["key", /^no key issued/],
-  "keep-open": ["key", /^no key issued/],
-  "interim": ["key", /^no key issued/],
-  "long-head": ["key", /^no key issued/],
+  "slow": ["key", /^your IP address has no key/],
+  "drip": ["key", /^your IP address has no key/],
+  "split": ["key", /^your IP address has no key/],
+  "chunked": ["key", /^your IP address has no key/],
+  "no-length": ["key", /^your IP address has no key/],
+  "keep-open": ["key", /^your IP address has no key/],
+  "interim": ["key", /^your IP address has no key/],
+  "long-head": ["key", /^your IP address has no key/],
   "status-400": ["refused 400", /Its status is 400/],
   "status-404": ["refused 404", /Its status is 404/],
   "status-405": ["refused 405", /Its status is 405/],
@@ -58,7 +58,7 @@ const OUTCOMES: Record<FaultName, [key: string, put: RegExp | string]> = {
   "reset": ["closed-early undefined", "closed-early"],
   "garbage": ["malformed undefined", "malformed"],
   "silent": ["timed-out undefined", "timed-out"],
-  "short-key": ["not-a-key 200", /^no key issued/],
+  "short-key": ["not-a-key 200", /^your IP address has no key/],
   "not-a-key": ["not-a-key 200", /^<!doctype html>/],
 };
 

@@ -41,7 +41,7 @@ Deno.test("startKeyServer() accepts the key last issued to a user, and no other"
   using bob = new KeyClient({ port, userId: "Bob" });
   const none = await ada.verifyKey(KEY);
   assertEquals(none.status, 404);
-  assertStringIncludes(none.message, "no key issued to `Ada` at this IP address\nhelp: send KEY");
+  assertStringIncludes(none.message, "your IP address has no key for `Ada` yet\nhelp: send KEY");
   const first = await ada.requestKey();
   const wrong = await ada.verifyKey(KEY);
   assertEquals(wrong.status, 400);
@@ -56,7 +56,7 @@ Deno.test("startKeyServer() accepts the key last issued to a user, and no other"
   assertEquals((await ada.verifyKey(first)).status, 200); // PUT is idempotent
   const upper = await ada.verifyKey(text(first).toUpperCase());
   assertEquals(upper.status, 400);
-  assertStringIncludes(upper.message, "the key has the wrong case\nhelp: send");
+  assertStringIncludes(upper.message, "the case of the letters in the key was changed\nhelp: send");
   const second = await ada.requestKey();
   const old = await ada.verifyKey(first);
   assertEquals(old.status, 400);
@@ -80,8 +80,8 @@ Deno.test("startKeyServer() tells which part of the key came back", async () => 
         "the key has only the first 127 of 128 digits\nhelp: do not cut the last digit off, as `[:-1]`",
       ],
       [key.slice(0, 63), "the key has only the first 63 of 128 digits\nhelp: one `recv()`"],
-      [key.slice(1), "the key has only the last 127 of 128 digits\nhelp: do not cut off its start"],
-      [other, "the key has 63 of 128 digits, and not those issued\nhelp: send"],
+      [key.slice(1), "the key has only the last 127 of 128 digits\nhelp: "],
+      [other, "wrong key, and only 63 of 128 digits\nhelp: send"],
     ]
   ) {
     const response = await client.verifyKey(part);
@@ -111,7 +111,7 @@ Deno.test("startKeyServer() keeps users of one name at two addresses apart", asy
   assertStringIncludes(await from("127.0.0.3", put(there)), SUCCESS);
   const stolen = await from("127.0.0.3", put(here));
   assertStringIncludes(stolen, "key issued to `Ada` at another IP address\nhelp: send");
-  assertStringIncludes(await from("127.0.0.4", put(KEY)), "no key issued to `Ada`");
+  assertStringIncludes(await from("127.0.0.4", put(KEY)), "your IP address has no key for `Ada`");
 });
 
 Deno.test("startKeyServer() takes user ids that need percent-encoding", async () => {
@@ -200,7 +200,7 @@ const ANSWERS: [line: string, status: number, message: string, allow: string][] 
   ["PUT /key/Ada// HTTP/1.1", 400, "the key is empty", ""],
   [`PUT /key/Ada/${KEY.slice(9)}/ HTTP/1.1`, 400, "119 of 128 digits", ""],
   [`PUT /key/Ada/b'${KEY}'/ HTTP/1.1`, 400, "the key is inside b'...'", ""],
-  [`PUT /key/Ada/${KEY}/ HTTP/1.1`, 404, "no key issued to `Ada` at this IP address", ""],
+  [`PUT /key/Ada/${KEY}/ HTTP/1.1`, 404, "your IP address has no key for `Ada` yet", ""],
   ["KEY / HTTP/1.1", 404, "unknown path\nhelp: use `KEY /user/<user_id>/` or", ""],
   [
     "KEY /user/Ada HTTP/1.1",
