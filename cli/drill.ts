@@ -24,6 +24,7 @@ import { listen, onInterrupt } from "./listening.ts";
 import {
   authority,
   columnsOf,
+  complain,
   jsonLine,
   type MainIo,
   type OutputStream,
@@ -31,7 +32,6 @@ import {
   painter,
   print,
   printError,
-  say,
   shown,
   wrap,
 } from "./output.ts";
@@ -96,7 +96,7 @@ export async function drill(
   if (!drill) return 2;
   const where = authority(drill.addr.hostname, drill.addr.port);
   const line = greeting(where, candidate, rounds.length);
-  say(io, wrap("key_client: ", shown(io.stderr, line)));
+  complain(io, line);
   let isStopping = false;
   const release = onInterrupt(io, () => {
     drill.stop({ now: isStopping }).catch(() => {}); // it is awaited below
@@ -114,7 +114,7 @@ export async function drill(
     report.clear();
     await log.end("");
     if (json) printError(io, error.message);
-    say(io, wrap("key_client: ", shown(io.stderr, error.message)));
+    complain(io, error.message);
     return 2;
   } finally {
     release(); // until then, an interrupt must not end the process
@@ -212,8 +212,8 @@ class TextReport implements Report {
       cause.help === this.#cause.help;
     if (isSame) text += "    as above\n";
     else if (cause) {
-      text += wrap("    error: ", escapeControls(cause.rationale)) +
-        wrap("    help: ", escapeControls(cause.help));
+      text += wrap("    error: ", escapeControls(cause.rationale), this.#columns) +
+        wrap("    help: ", escapeControls(cause.help), this.#columns);
     }
     this.#cause = cause;
     this.#put(text);

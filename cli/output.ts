@@ -58,11 +58,14 @@ export function say({ stderr }: MainIo, text: string): void {
   }
 }
 
-/** Writes the message to stderr, and the help on a second line. */
+/** Writes the message to stderr, and the help on a second line. Only a terminal gets them wrapped. */
 export function complain(io: MainIo, message: string, help?: string): void {
-  const lines = [`key_client: ${message}`, help === undefined ? [] : `help: ${help}`].flat()
-    .map((line) => line.replaceAll("\r", "\\r").replaceAll("\n", "\\n"));
-  say(io, `${shown(io.stderr, lines.join("\n"))}\n`);
+  const { stderr } = io;
+  const columns = stderr.isTerminal() ? columnsOf(stderr) : Infinity;
+  const line = (start: string, text: string) =>
+    wrap(start, text.replaceAll("\r", "\\r").replaceAll("\n", "\\n"), columns);
+  const text = line("key_client: ", message) + (help === undefined ? "" : line("help: ", help));
+  say(io, shown(stderr, text));
 }
 
 function write(stream: OutputStream, content: string | Uint8Array): void {
@@ -93,19 +96,18 @@ export function columnsOf(stream: OutputStream): number {
 
 /** Wraps text between words. Puts `start` before the first line, and indents the others. */
 export function wrap(start: string, text: string, columns = 80): string {
-  const lines: string[] = [];
-  let line = start;
   const indent = " ".repeat(start.length);
-  for (const word of text.match(/(?:[^ `]|`[^`]*(?:`|$))+/g) ?? [""]) { // code stays together
-    if (line.length > indent.length && line.length + word.length >= columns) {
-      lines.push(line.trimEnd());
-      line = indent;
-    }
-    line += `${word} `;
+  const lines = [start];
+  for (const word of text.match(WORD_REGEXP) ?? []) {
+    const isFirst = lines.at(-1)!.length === indent.length;
+    if (!isFirst && (lines.at(-1) + word).trimEnd().length >= columns) lines.push(indent);
+    lines[lines.length - 1] += word;
   }
-  lines.push(line.trimEnd());
-  return `${lines.join("\n")}\n`;
+  return lines.map((line) => `${line.trimEnd()}\n`).join("");
 }
+
+// A word and the spaces after it. Code in backquotes is one word.
+const WORD_REGEXP = /(?:[^ `]|`[^`]*(?:`|$))+ *| +/g;
 
 /** Prints the JSON object of a conversation, which always has the same names. */
 export function printJson(io: MainIo, values: Record<string, unknown>): void {

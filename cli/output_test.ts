@@ -2,7 +2,7 @@ import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { startKeyServer } from "../practice/server.ts";
 import { main } from "../main.ts";
 import { KEY } from "../testing/bytes.ts";
-import { columnsOf, jsonLine, wrap } from "./output.ts";
+import { columnsOf, complain, jsonLine, wrap } from "./output.ts";
 import { answering, capture, CLOSED, failing, freePort, FULL, run } from "../testing/command.ts";
 
 Deno.test("main() escapes control characters on a terminal only", async () => {
@@ -102,9 +102,22 @@ Deno.test("columnsOf() returns the width of the stream, or 80", () => {
 
 Deno.test("wrap() breaks text only between words", () => {
   assertEquals(wrap("a: ", "one two three", 12), "a: one two\n   three\n");
+  assertEquals(wrap("a: ", "one  two `three four`", 12), "a: one  two\n   `three four`\n");
   assertEquals(wrap("a: ", "x".repeat(20), 12), `a: ${"x".repeat(20)}\n`);
   assertEquals(wrap("a: ", `one ${"x".repeat(20)}`, 12), `a: one\n   ${"x".repeat(20)}\n`);
   for (const line of wrap("help: ", "word ".repeat(100).trim()).split("\n")) {
     assertEquals(line.length < 80, true, line);
+  }
+});
+
+Deno.test("complain() wraps a message at the width of a terminal, and nowhere else", () => {
+  const message = "word ".repeat(30).trim();
+  for (const terminal of [true, false]) {
+    const stderr = capture({ terminal });
+    complain({ stdin: Deno.stdin, stdout: capture(), stderr }, message, "a\nb");
+    const lines = stderr.text.trimEnd().split("\n");
+    assertEquals(lines.length, terminal ? 4 : 2);
+    assertEquals(lines.at(-1), "help: a\\nb");
+    for (const line of lines) assertEquals(line.length < 80, terminal || line.startsWith("help"));
   }
 });
