@@ -14,13 +14,13 @@ import {
   startDrill,
 } from "../practice/drill.ts";
 import { driverOf } from "../practice/driver.ts";
-import { type CandidateKind, roundsOf, targetOf } from "../practice/rounds.ts";
+import { type CandidateKind, labelOf, roundsOf } from "../practice/rounds.ts";
 import type { KeyServerEvent } from "../practice/server.ts";
 import { cut, escapeControls } from "../practice/text.ts";
 import { EventLog } from "./event_log.ts";
 import { checkRound } from "./faults.ts";
 import { type Flags, quoteForShell } from "./flags.ts";
-import { listen, onInterrupt } from "./listening.ts";
+import { listen, onInterrupt, pageOf } from "./listening.ts";
 import {
   authority,
   columnsOf,
@@ -49,7 +49,7 @@ export async function drill(
   io: MainIo,
   settings: DrillSettings = {},
 ): Promise<number> {
-  const { host, port, json, verbose, candidate } = flags;
+  const { host, port, json, page, verbose, candidate } = flags;
   const kind = kindOf(candidate);
   const names = flags.fault === undefined ? settings.rounds : [checkRound(flags.fault, kind)];
   const rounds = roundsOf(kind, names);
@@ -83,6 +83,7 @@ export async function drill(
       candidate,
       hostname: host,
       port,
+      page,
       rounds: names,
       onWaiting: (round) => report.waiting(round),
       onBegun: (round) => report.begun(round),
@@ -97,6 +98,7 @@ export async function drill(
   const where = authority(drill.addr.hostname, drill.addr.port);
   const line = greeting(where, candidate, rounds.length);
   complain(io, line);
+  if (page && !candidate) complain(io, `open ${pageOf(drill.addr)} to see the rounds in a browser`);
   let isStopping = false;
   const release = onInterrupt(io, () => {
     drill.stop({ now: isStopping }).catch(() => {}); // it is awaited below
@@ -278,12 +280,10 @@ class TextReport implements Report {
     return `${this.#label(round)} ${round.description}`;
   }
 
-  /** The name of a round, in a column. With a module it has the function, else the method. */
+  /** The name of a round, in a column. */
   #label(round: DrillRound): string {
-    const { function: fn, name } = round;
-    if (typeof this.#candidate === "string") return `${fn} ${name.padEnd(11)}`;
-    const target = targetOf(round);
-    return `${name}${target ? `:${target}` : ""}`.padEnd(14);
+    const isModule = typeof this.#candidate === "string";
+    return labelOf(round, isModule).padEnd(isModule ? 18 : 14);
   }
 
   #mark(passed: boolean): string {

@@ -70,7 +70,7 @@ Deno.test("main() --drill --json prints an object for each round, and the counts
   const { port, finished } = await drilling(["--json"], { settings: { ...QUIET, rounds: FEW } });
   await playRounds(Number(port), FEW_ROUNDS, false);
   const { exit, stdout, stderr } = await finished;
-  assertEquals([exit, stderr.split("\n").length], [1, 2]);
+  assertEquals([exit, stderr.split("\n").length], [1, 3]);
   const objects = stdout.trimEnd().split("\n").map((line) => JSON.parse(line));
   assertEquals(objects.pop(), { passed: 3, failed: 3, missing: 0 });
   for (const [at, { log, cause, ...rest }] of objects.entries()) {
@@ -142,7 +142,7 @@ Deno.test("drill() stops if stdout fails", async () => {
     const rejection = assertRejects(() => running, OutputError, "Cannot write to standard output");
     await doKey({ port: await port.promise, timeout: 20 });
     assertEquals((await rejection).cause, cause); // at the first verdict
-    assertEquals(stderr.text.split("\n").length, 2);
+    assertEquals(stderr.text.split("\n").length, 3);
   }
 });
 

@@ -5,11 +5,17 @@
  */
 
 import type { AnswerEvent, KeyServerEvent, Remark, RemarkEvent } from "../practice/server.ts";
-import { cut, decodeLatin1, requestLine, visible } from "../practice/text.ts";
+import {
+  cut,
+  decodeLatin1,
+  type Excerpt,
+  excerpt,
+  requestLine,
+  visible,
+} from "../practice/text.ts";
 import { authority, jsonLine, type Paint, wrap } from "./output.ts";
 
 const MAX_SHOWN_BODY = 4096; // bytes
-const MAX_EXCERPT = 100; // characters
 const MIN_LINE = 20; // characters of a request line, however narrow the terminal is
 const MAX_SAID = 10_000;
 const LF = 0x0a;
@@ -32,6 +38,7 @@ export class EventLog {
   }
 
   add(event: KeyServerEvent): void {
+    if (event.isBrowser && !this.#isVerbose) return void this.#requests.delete(event.connection);
     const text = event.type === "remark" ? this.#formatRemark(event) : this.#format(event);
     if (text === "") return;
     if (event.type !== "remark") this.#heading = "";
@@ -104,13 +111,17 @@ export class EventLog {
     const color = { error: 31, warning: 33, note: 36 }[severity];
     const headline = `  ${this.#paint(color, `${severity}[${code}]`)}: ${fact}\n`;
     if (severity !== "error" && !this.#isNew(`${peer.hostname} ${code}`)) return headline;
-    const lines = severity === "note" ? [] : excerpt(bytes, start, end, this.#isVerbose);
-    const caret = lines.pop();
+    const parts = severity === "note" ? undefined : excerpt(bytes, start, end, this.#isVerbose);
     const helps = [fix ?? [], help].flat();
-    return headline + lines.map((line) => `    ${line}\n`).join("") +
-      (caret === undefined ? "" : `    ${this.#paint(color, caret)}\n`) +
+    return headline + (parts ? this.#excerptLines(parts, color) : "") +
       helps.map((text, at) => wrap(at === 0 ? "  help: " : " ".repeat(8), text, this.#columns))
         .join("");
+  }
+
+  /** Formats a line of the request, with carets under the marked part. */
+  #excerptLines([before, marked, after]: Excerpt, color: number): string {
+    const carets = " ".repeat(before.length) + "^".repeat(Math.max(1, marked.length));
+    return `    ${before}${marked}${after}\n    ${this.#paint(color, carets)}\n`;
   }
 
   /** Cuts a request line so that it fits into a line of the terminal, beside the rest of that line. */
@@ -141,22 +152,6 @@ function start({ time, peer }: KeyServerEvent): string {
   return `${new Date(time).toTimeString().slice(0, 8)} ${authority(peer.hostname, peer.port)}  `;
 }
 
-/** Returns the line of the request that a remark is about, and carets under the marked part. */
-function excerpt(request: Uint8Array, start: number, end: number, isVerbose: boolean): string[] {
-  const lineStart = start === 0 ? 0 : request.lastIndexOf(LF, start - 1) + 1;
-  const lineEnd = request.indexOf(LF, start) + 1 || request.length;
-  const line = visible(request.subarray(lineStart, lineEnd), isVerbose);
-  const isEmpty = line.every((char) => char === "\\r" || char === "\\n");
-  if (start === 0 && end === 0 || start === end && isEmpty) return [];
-  const before = line.slice(0, start - lineStart).join("");
-  const marked = line.slice(start - lineStart, end - lineStart).join("");
-  const from = Math.max(0, before.length - 60); // shorten a long line at both ends
-  const shown = (from > 0 ? "..." : "") + line.join("").slice(from);
-  const indent = before.length - from + (from > 0 ? 3 : 0);
-  const width = Math.min(Math.max(1, marked.length), MAX_EXCERPT - indent);
-  return [cut(shown, MAX_EXCERPT), " ".repeat(indent) + "^".repeat(width)];
-}
-
 /** Formats the bytes of a message, each line with its line ending. */
 function wireLines(arrow: string, bytes: Uint8Array): string {
   const more = bytes.length - MAX_SHOWN_BODY;
@@ -178,6 +173,7 @@ export function eventLine(event: KeyServerEvent): string {
     connection,
     peer: authority(peer.hostname, peer.port),
     time: new Date(time).toISOString(),
+    ...event.isBrowser && { browser: true },
   };
   switch (event.type) {
     case "request": {

@@ -17,6 +17,7 @@ Deno.test("main() --serve logs each request with its remarks, and prints the use
   assertEquals(
     timeless(stderr),
     `key_client: listening on HOST, Ctrl-C ends it
+key_client: open http://HOST/ to see the requests in a browser
 TIME PEER  KEY /user/Ada/ HTTP/1.1  200
 TIME PEER  PUT /key/Ada/${short}/ HTTP/1.1  200
 TIME PEER  KEY /user/Ada L/ HTTP/1.1  400
@@ -129,6 +130,7 @@ Deno.test("main() --serve --verbose shows the wire, the number of reads, and who
   assertEquals(
     timeless(stderr).replace(/\nuser[^]*/, "").replace(/[\da-f]{128}/g, "KEY"),
     `key_client: listening on HOST, Ctrl-C ends it
+key_client: open http://HOST/ to see the requests in a browser
 TIME PEER  connected
 TIME PEER  KEY /user/Ada/ HTTP/1.1  200
    > KEY /user/Ada/ HTTP/1.1\\r\\n

@@ -55,6 +55,11 @@ export const FLAGS: Record<string, Flag> = {
     group: "Practice server and drill",
     help: 'with --serve: add this fault; with --drill: run only this round; "list" shows all',
   },
+  "no-page": {
+    needs: ["serve", "drill"],
+    group: "Practice server and drill",
+    help: "do not show the requests in a browser",
+  },
   host: { letter: "H", value: "HOST", default: "127.0.0.1", group: "Connection", help: "" },
   port: { letter: "p", value: "PORT", default: "5000", group: "Connection", help: "" },
   user: { letter: "u", value: "USER_ID", default: "User1", group: "Connection", help: "" },
@@ -109,6 +114,8 @@ export interface Flags {
   verbose: boolean;
   json: boolean;
   offline: boolean;
+  /** Whether the server shows browsers a page. */
+  page: boolean;
   /** What the drill judges: a file, a command, or by default whatever client connects. */
   candidate: string | string[] | undefined;
 }
@@ -169,6 +176,7 @@ export function checkFlags(given: GivenFlags): Flags {
     verbose: values.has("verbose"),
     json: values.has("json"),
     offline: values.has("offline"),
+    page: !values.has("no-page"),
     candidate: parseCandidate(given, first === "drill"),
   };
 }

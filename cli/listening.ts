@@ -30,6 +30,18 @@ export function listen<T>(
   }
 }
 
+/** Returns whether a server listens on all IP addresses of this machine. */
+export function isOnAll({ hostname }: Deno.NetAddr): boolean {
+  return hostname === "0.0.0.0" || hostname === "::";
+}
+
+/** Returns the URL at which a browser on this machine finds the page of a server. */
+export function pageOf(addr: Deno.NetAddr): string {
+  const { hostname, port } = addr;
+  const host = isOnAll(addr) ? hostname === "::" ? "::1" : "127.0.0.1" : hostname;
+  return `http://${authority(host, port)}/`;
+}
+
 /**
  * Calls `interrupt` on each Ctrl-C, `kill` or abort of the signal. If `hangup` is true, also calls
  * it when the terminal is closed.

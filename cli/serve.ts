@@ -6,20 +6,21 @@
 
 import { FAULTS } from "../practice/faults.ts";
 import { type KeyServerEvent, type KeyServerOptions, startKeyServer } from "../practice/server.ts";
+import { type UserRow, UserTable } from "../practice/user_table.ts";
 import { eventLine, EventLog } from "./event_log.ts";
 import { checkFault, type FaultFlag } from "./faults.ts";
 import type { Flags } from "./flags.ts";
-import { listen, onInterrupt } from "./listening.ts";
+import { isOnAll, listen, onInterrupt, pageOf } from "./listening.ts";
 import { authority, columnsOf, jsonLine, type MainIo, outputFailure, painter } from "./output.ts";
 import { QueuedOutput } from "./queued_output.ts";
-import { UserTable } from "./user_table.ts";
+import { formatUsers } from "./user_table.ts";
 
 /** The server's waiting times, which only tests change. */
 export type ServeTimes = Pick<KeyServerOptions, "delay" | "idleTimeout">;
 
 /** Runs the practice server until it is interrupted. Returns the exit status. */
 export async function serve(flags: Flags, io: MainIo, times?: ServeTimes): Promise<number> {
-  const { host, port, json, verbose } = flags;
+  const { host, port, json, page, verbose } = flags;
   const setting = checkFault(flags.fault);
   let exit = 130;
   const log = new QueuedOutput(
@@ -45,29 +46,47 @@ export async function serve(flags: Flags, io: MainIo, times?: ServeTimes): Promi
   const table = new UserTable();
   const onEvent = (event: KeyServerEvent) => {
     table.add(event);
-    if (json) out.print(eventLine(event));
+    if (json && (verbose || !event.isBrowser || event.type === "closed")) {
+      out.print(eventLine(event));
+    }
     if (hasLog) eventLog.add(event);
   };
-  const start = () => startKeyServer({ ...times, hostname: host, port, ...setting, onEvent });
+  const start = () => startKeyServer({ ...times, hostname: host, port, page, ...setting, onEvent });
   const server = listen(start, flags, io);
   if (!server) return 2;
   const interrupts = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
   const [interrupted, again] = interrupts.map(({ promise }) => promise);
   const release = onInterrupt(io, () => interrupts.shift()?.resolve());
   const { addr } = server;
-  if (json) out.print(jsonLine({ event: "listening", host: addr.hostname, port: addr.port }));
-  log.print(greeting(addr, setting));
+  if (json) {
+    const { hostname: host, port } = addr;
+    out.print(jsonLine({ event: "listening", host, port, page: page ? pageOf(addr) : null }));
+  }
+  log.print(greeting(addr, setting) + (page ? invitation(addr) : ""));
   await interrupted;
   await Promise.race([server.shutdown(), again]);
-  if (json) await out.end(jsonLine({ event: "users", users: table.rows() }));
-  if (hasLog) await log.end(table.format());
+  if (json) await out.end(jsonLine({ event: "users", users: table.rows().map(userOf) }));
+  if (hasLog) await log.end(formatUsers(table.rows()));
   release(); // last, so that an interrupt cannot end the process earlier
   return exit;
 }
 
-function greeting({ hostname, port }: Deno.NetAddr, { fault, faultOn }: FaultFlag): string {
-  const isAll = ["0.0.0.0", "::"].includes(hostname);
-  const where = `${authority(hostname, port)}${isAll ? " (all IP addresses of this machine)" : ""}`;
+/** Says where the page is. */
+function invitation(addr: Deno.NetAddr): string {
+  const line = `key_client: open ${pageOf(addr)} to see the requests in a browser\n`;
+  if (!isOnAll(addr)) return line;
+  const example = `http://${authority("IP_ADDRESS", addr.port)}/`;
+  return `${line}key_client: students open ${example}, with the IP address of this machine\n`;
+}
+
+/** Returns a row as JSON has it. */
+function userOf({ time, ...row }: UserRow) {
+  return { ...row, time: new Date(time).toISOString() };
+}
+
+function greeting(addr: Deno.NetAddr, { fault, faultOn }: FaultFlag): string {
+  const all = isOnAll(addr) ? " (all IP addresses of this machine)" : "";
+  const where = `${authority(addr.hostname, addr.port)}${all}`;
   const line = `key_client: listening on ${where}, Ctrl-C ends it\n`;
   if (!fault) return line;
   const { isBroken, description, good } = FAULTS[fault];

@@ -17,7 +17,11 @@ Deno.test("main() --serve --json prints a line for each event, and the users", a
   await send(server.port, "KEY /user/\x9b/ HTTP/1.0\r\n\r\n", false);
   const { exit, stdout, stderr } = await server.stop();
   assertEquals(exit, 130);
-  assertEquals(timeless(stderr), "key_client: listening on HOST, Ctrl-C ends it\n");
+  assertEquals(
+    timeless(stderr),
+    "key_client: listening on HOST, Ctrl-C ends it\n" +
+      "key_client: open http://HOST/ to see the requests in a browser\n",
+  );
   assertEquals(stdout.includes("\x9b"), false); // it is escaped
   const lines = stdout.trimEnd().split("\n").map((line) => JSON.parse(line));
   const { peer, time } = lines[1];
@@ -30,7 +34,12 @@ Deno.test("main() --serve --json prints a line for each event, and the users", a
   assertEquals(
     lines.map(({ time: _, ...line }) => line),
     [
-      { event: "listening", host: "127.0.0.1", port: Number(server.port) },
+      {
+        event: "listening",
+        host: "127.0.0.1",
+        port: Number(server.port),
+        page: `http://127.0.0.1:${server.port}/`,
+      },
       { event: "connected", ...common },
       {
         event: "request",
@@ -73,11 +82,13 @@ Deno.test("main() --serve --json prints a line for each event, and the users", a
           verified: 0,
           errors: 1,
           remark: fact,
+          time: lines[8].users[0].time,
         }],
       },
     ].map((line) => JSON.parse(JSON.stringify(line))),
   );
   assertStringIncludes(lines[6].wire, `\r\n\r\n${message}`);
+  assertMatch(lines[8].users[0].time, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
 });
 
 /** Runs --serve, which writes with `write`, and runs a client three times. */
@@ -188,6 +199,7 @@ Deno.test("main() --serve --fault adds the fault to every response, and logs it"
     timeless(stderr),
     RegExp(`^key_client: listening on HOST, Ctrl-C ends it
 key_client: short-key: status 200 and a key of 127 digits; a good client counts the digits
+key_client: open http://HOST/ to see the requests in a browser
 TIME PEER  KEY /user/Ada/ HTTP/1\\.1  200 \\(short-key\\)
 TIME PEER  KEY /user/Ada HTTP/1\\.1  404 \\(short-key\\)
   error\\[no-final-slash\\]: the path does not end with a slash
@@ -292,4 +304,51 @@ Deno.test("main() --serve --fault logs the response that the client got, if any"
     fault: "empty",
     wire: "",
   });
+});
+
+Deno.test("main() --serve counts no browser, and logs one only with -v", async () => {
+  for (const isVerbose of [false, true]) {
+    await using server = await serving(isVerbose ? ["-v"] : []);
+    const wire = "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: text/html\r\n\r\n";
+    assertMatch(await send(server.port, wire), /^HTTP\/1\.1 200 OK\r\n[^]*<\/html>\n$/);
+    const path = "GET /user/Ada/ HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: text/html\r\n\r\n";
+    assertMatch(await send(server.port, path), /^HTTP\/1\.1 405 /);
+    const { stderr } = await server.stop();
+    assertEquals(stderr.includes("GET / HTTP/1.1"), isVerbose);
+    assertMatch(stderr, /\n\nkey_client: no requests\n$/);
+  }
+});
+
+Deno.test("main() --serve --json prints no request of a browser, except with -v", async () => {
+  for (const isVerbose of [false, true]) {
+    await using server = await serving(isVerbose ? ["--json", "-v"] : ["--json"]);
+    const wire = "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: text/html\r\n\r\n";
+    await send(server.port, wire);
+    const { stdout } = await server.stop();
+    const lines = stdout.trimEnd().split("\n").map((line) => JSON.parse(line));
+    const events = lines.map(({ event, browser }) => browser ? `${event} of a browser` : event);
+    const shown = isVerbose ? ["request of a browser", "answer of a browser"] : [];
+    const closed = "closed of a browser";
+    assertEquals(events, ["listening", "connected", ...shown, closed, "users"]);
+    assertEquals(lines.at(-1).users, []);
+  }
+});
+
+Deno.test("main() --serve --no-page treats a browser like any other client", async () => {
+  await using server = await serving(["--no-page", "--json"]);
+  const wire = "GET / HTTP/1.0\r\nHost: 127.0.0.1\r\nAccept: text/html\r\n\r\n";
+  assertMatch(await send(server.port, wire), /^HTTP\/1\.1 404 /);
+  const { stdout, stderr } = await server.stop();
+  assertEquals(timeless(stderr), "key_client: listening on HOST, Ctrl-C ends it\n");
+  assertEquals(JSON.parse(stdout.split("\n")[0]).page, null);
+});
+
+Deno.test("main() --serve says where students find the page", async () => {
+  await using server = await serving(["--host", "0.0.0.0"]);
+  const { stderr } = await server.stop();
+  assertStringIncludes(
+    stderr,
+    `key_client: open http://127.0.0.1:${server.port}/ to see the requests in a browser\n` +
+      `key_client: students open http://IP_ADDRESS:${server.port}/, with the IP address of this machine\n`,
+  );
 });

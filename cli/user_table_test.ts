@@ -1,7 +1,8 @@
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import type { KeyServerEvent } from "../practice/server.ts";
 import { run, send, serving } from "../testing/command.ts";
-import { UserTable } from "./user_table.ts";
+import { UserTable } from "../practice/user_table.ts";
+import { formatUsers } from "./user_table.ts";
 
 Deno.test("main() --serve prints the users, escapes control characters and shortens long names", async () => {
   await using server = await serving([]);
@@ -19,7 +20,7 @@ Deno.test("main() --serve prints the users, escapes control characters and short
 
 Deno.test("main() --serve says that there were no requests", async () => {
   const { stderr } = await run(["--serve", "--port", "0"], { signal: AbortSignal.abort() });
-  assertMatch(stderr, /Ctrl-C ends it\n\nkey_client: no requests\n$/);
+  assertMatch(stderr, /in a browser\n\nkey_client: no requests\n$/);
 });
 
 /** The events of one request. */
@@ -32,13 +33,13 @@ function* requestOf(userId: string, connection: number): Generator<KeyServerEven
   yield { ...common, type: "closed", by: "client" };
 }
 
-Deno.test("UserTable remembers the last 10,000 users, and prints the last 200", () => {
+Deno.test("formatUsers() prints the last 200 of the 10,000 users that UserTable remembers", () => {
   const table = new UserTable();
   for (let n = 0; n < 10_050; n++) for (const event of requestOf(`u${n}`, n)) table.add(event);
   for (const event of requestOf("u60", 10_050)) table.add(event);
   assertEquals(table.rows().length, 10_000);
   assertEquals(table.rows()[0].user, "u50");
-  const text = table.format();
+  const text = formatUsers(table.rows());
   assertEquals(text.match(/ {2}127\.0\.0\.1 +1 +0 +0\n/g)?.length, 199);
   assertStringIncludes(
     text,

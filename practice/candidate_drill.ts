@@ -7,13 +7,14 @@
 
 import { CandidateError, importFailure, ModuleProcess, type Outcome, start } from "./candidate.ts";
 import { type CallReport, type Driver, driverOf, type FoundFunction } from "./driver.ts";
-import { EventBuffer } from "./drill_events.ts";
+import { EventBuffer, pageRoundsOf } from "./drill_events.ts";
 import type { Drill, DrillOptions, DrillResult } from "./drill_types.ts";
 import type { CandidateProcess } from "./process.ts";
 import { judgeProgram } from "./program_verdicts.ts";
 import { notify } from "./notify.ts";
 import { type DrillRound, faultOf, hasKey, roundsOf, targetOf } from "./rounds.ts";
-import { type KeyServer, type KeyServerEvent, startKeyServer } from "./server.ts";
+import type { KeyServerEvent } from "./events.ts";
+import { Server } from "./key_server.ts";
 import { type DrillCause, judgeCall, judgeSignature } from "./verdicts.ts";
 
 const PRELUDE_TIME = 10_000; // ms for `do_key` before a round of `do_put`
@@ -32,7 +33,7 @@ export class CandidateDrill implements Drill {
   #options: DrillOptions;
   #rounds: DrillRound[];
   #idleTimeout: number;
-  #server: KeyServer;
+  #server: Server;
   #results: DrillResult[] = [];
   #events = new EventBuffer();
   #open = new Set<number>(); // connections
@@ -47,7 +48,7 @@ export class CandidateDrill implements Drill {
   #hasPrelude = true; // whether to call `do_key` before `do_put`
 
   constructor(options: DrillOptions, candidate: string | readonly string[]) {
-    const { hostname, port, signal, delay, idleTimeout = 1_000 } = options;
+    const { hostname, port, signal, delay, idleTimeout = 1_000, page } = options;
     this.#idleTimeout = idleTimeout;
     const isModule = typeof candidate === "string";
     this.#options = options;
@@ -61,7 +62,7 @@ export class CandidateDrill implements Drill {
       );
     }
     const onEvent = (event: KeyServerEvent) => this.#hear(event);
-    this.#server = startKeyServer({ hostname, port, delay, idleTimeout, onEvent });
+    this.#server = new Server({ hostname, port, delay, idleTimeout, page, onEvent });
     this.addr = this.#server.addr;
     const stop = () => this.stop();
     signal?.addEventListener("abort", stop, { once: true });
@@ -93,6 +94,7 @@ export class CandidateDrill implements Drill {
       if (this.#isStopped) break;
       notify(this.#options.onWaiting, round);
       notify(this.#options.onBegun, round);
+      this.#showRounds("running");
       const unfit = this.#unfit.get(round.function);
       const played = unfit ? { ...NOTHING, cause: unfit } : await play(round);
       if (this.#isStopped) break; // the process was killed: no verdict
@@ -100,19 +102,30 @@ export class CandidateDrill implements Drill {
       const result = { ...round, passed, ...played };
       this.#results.push(result);
       notify(this.#options.onResult, result);
+      this.#showRounds("next");
       await this.#prepare(undefined, this.#rounds[at + 1]);
     }
     return this.#results;
   }
 
+  #showRounds(state: "next" | "running"): void {
+    const { candidate, page } = this.#options;
+    if (!page) return;
+    const rounds = pageRoundsOf(this.#rounds, this.#results, state, typeof candidate === "string");
+    this.#server.showRounds(rounds);
+  }
+
   #hear(event: KeyServerEvent): void {
     notify(this.#options.onEvent, event);
-    this.#events.add(event, true);
-    if (event.type === "connected") this.#open.add(event.connection);
-    if (event.type === "closed") {
-      this.#open.delete(event.connection);
+    const { connection, isBrowser, type } = event;
+    if (isBrowser) this.#events.drop(connection);
+    else this.#events.add(event, true);
+    if (type === "connected") this.#open.add(connection);
+    if (type === "closed" || isBrowser) { // a page stays connected for longer than a round
+      this.#open.delete(connection);
       if (this.#open.size === 0) this.#onClosed();
     }
+    if (isBrowser) return;
     if (event.type !== "answer" || event.method !== "KEY" || event.status !== 200) return;
     this.#userId = event.userId;
     this.#issued = event.message;

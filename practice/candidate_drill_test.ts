@@ -1,7 +1,8 @@
 import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { CandidateError, type DrillOptions, type DrillResult, startDrill } from "./drill.ts";
 import { delay } from "../testing/bytes.ts";
-import { concurrentTests } from "../testing/raw_client.ts";
+import { browse, Page } from "../testing/browser.ts";
+import { concurrentTests, until } from "../testing/raw_client.ts";
 
 /** What a program prints; `undefined` if it does not exist. `deno test --allow-net` may run none. */
 function outputOf(command: string, ...args: string[]): string | undefined {
@@ -54,6 +55,25 @@ deno("startDrill() passes a correct module in all 41 rounds", async () => {
   assertEquals([last.function, last.name, last.returned], ["do_put", "silent", null]);
   assertMatch(last.raised!, /^KeyClientError: .*timed out/);
 });
+
+deno(
+  "startDrill() with a module shows its rounds on the page, and is not held up by it",
+  async () => {
+    await using drill = drillOf(`${FOLDER}/flawed.ts`, ["sound", "status-404"], { page: true });
+    using page = new Page(drill);
+    await until(() => page.rounds?.some(({ state }) => state === "running") === true);
+    for (let n = 0; n < 5; n++) await browse(drill, "/user/Ada/");
+    const begin = performance.now();
+    const results = await drill.finished;
+    assert(performance.now() - begin < 20_000); // each round would wait a second for the page
+    await until(() => page.isClosed);
+    assertEquals(page.messages[0].hello!.isDrill, true);
+    assertEquals(page.users, []);
+    const label = ({ function: fn, name }: DrillResult) => `${fn} ${name}`;
+    assertEquals(page.rounds!.map(({ label }) => label), results.map(label));
+    assertEquals(results.some(({ events }) => events.some(({ isBrowser }) => isBrowser)), false);
+  },
+);
 
 python("startDrill() passes a correct module in Python", async () => {
   const rounds = ["sound", "reset", "truncate", "silent:KEY"];

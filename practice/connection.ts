@@ -20,6 +20,7 @@ import { type Remark, remarkOf } from "./remark.ts";
 import { isRequestStart, type ReceivedRequest, RequestReader } from "./request.ts";
 import { concat, CONTINUE, decide, ENCODER, type IssuedKeys, respond } from "./responses.ts";
 import type { RemarkCode } from "./rules.ts";
+import type { EventStream, Viewer, Visitor } from "./viewer.ts";
 
 const UNFINISHED_FACTOR = 5; // idle timeouts until the response to an incomplete request is 400
 const MAX_DRAINED = 1_048_576; // bytes that are read after the last response
@@ -41,6 +42,8 @@ export interface Host extends FaultSetting {
   /** Resolves when clients can connect. */
   readonly ready: Promise<void>;
   readonly onEvent: ((event: KeyServerEvent) => void) | undefined;
+  /** Shows browsers what the server has received; absent without the option `page`. */
+  readonly viewer: Viewer | undefined;
   remove(connection: Connection): void;
 }
 
@@ -90,14 +93,17 @@ type State =
   | "idle" // waits for the first byte of another request
   | "answering"
   | "draining" // has shut down its sending side; reads on to avoid a reset
+  | "streaming" // sends events to a browser
   | "closed";
 
 /** One connection, from its first byte until it is closed. */
 export class Connection {
   since = performance.now(); // when this state began
   #state: State = "reading";
+  #connectedAt = performance.now();
   #peer: Deno.NetAddr;
   #host: string; // the address that the client has connected to, as in a Host header
+  #visitor: Visitor; // if it is a browser
   #bytes = new Uint8Array(1024);
   #received = 0;
   #incoming: Incoming;
@@ -107,18 +113,23 @@ export class Connection {
   #wake: () => void = () => {}; // ends a pause
   #ahead: { bytes: Uint8Array; reading: Promise<number | null> } | undefined = undefined;
   #endedBy: "client" | "server" | undefined = undefined;
+  #isBrowser = false; // whether a browser has sent the current request
+  #stream: EventStream | undefined = undefined;
 
   constructor(readonly server: Host, readonly conn: Conn, readonly id: number) {
     this.#peer = unmapped(conn.remoteAddr as Deno.NetAddr);
     const { hostname, port } = unmapped(conn.localAddr as Deno.NetAddr);
     this.#host = hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
     this.#incoming = new Incoming(this.#host);
+    const address = this.#peer.hostname;
+    const isLocal = ["127.0.0.1", "::1", hostname].includes(address);
+    this.#visitor = { owner: isLocal ? "" : address, address, host: this.#host };
   }
 
   /** Whether it can be closed to make room. A new client gets a moment to send its request. */
   isIdle(now: number): boolean {
     const isEmpty = this.#state === "idle" || this.#state === "reading" && this.#received === 0;
-    const isStuck = this.#state === "reading" || this.#state === "draining";
+    const isStuck = ["reading", "draining", "streaming"].includes(this.#state);
     return now - this.since > (isEmpty ? 100 : isStuck ? this.server.idleTimeout : Infinity);
   }
 
@@ -133,7 +144,9 @@ export class Connection {
       } catch {
         return this.#break();
       }
-      if (this.#state === "draining" || this.#state === "answering") { // set by the clock
+      if (this.#state === "streaming") {
+        if (count === null || (this.#drained += count) > MAX_DRAINED) return this.close("client");
+      } else if (this.#state === "draining" || this.#state === "answering") { // set by the clock
         if (count === null && this.#state === "answering") {
           this.#endedBy = "client";
           return;
@@ -154,7 +167,7 @@ export class Connection {
   async #endIdle(): Promise<void> {
     await this.#sayIfUnread();
     // Some sockets, when they are closed, first half-close and then reset the connection.
-    if (this.server.onEvent) await this.#sleep(RESET_TIME);
+    if (this.#isHeard) await this.#sleep(RESET_TIME);
     if (this.#state !== "idle") return; // the clock has changed it
     await this.#sayIfUnread();
     if (!this.#isHalfClosed()) this.close("client");
@@ -184,7 +197,7 @@ export class Connection {
    * cannot show it either.
    */
   async #sayIfUnread(): Promise<void> {
-    if (this.server.onEvent === undefined || this.#state === "closed") return;
+    if (!this.#isHeard || this.#state === "closed") return;
     try {
       await this.conn.write(NO_BYTES);
     } catch {
@@ -200,7 +213,8 @@ export class Connection {
     const isLong = waited >= idleTimeout * UNFINISHED_FACTOR;
     if (this.#state === "reading" && isLong) this.#endRequest().catch(() => this.close("server"));
     else if (this.#state === "reading") {
-      if (this.#incoming.said.size > 0) return;
+      const mayBeBrowser = this.#received === 0 && this.server.viewer?.knows(this.#visitor);
+      if (this.#incoming.said.size > 0 || mayBeBrowser) return;
       const bytes = this.#bytes.subarray(0, this.#received);
       for (const remark of checkRequest(bytes, { host: this.#host })) this.#say(remark);
     } else if (this.#state === "idle") {
@@ -223,12 +237,14 @@ export class Connection {
         this.#say(remarkOf("still-open", 0, 0), this.#last.bytes);
       }
       this.close("server");
+    } else if (this.#state === "streaming") {
+      if (!this.#stream!.beat(now)) this.close("server");
     } else if (isLong) this.close("server");
   }
 
   /** Closes the connection, unless a response is pending. */
   shutdown(): void {
-    if (this.#state === "reading" || this.#state === "idle") this.close("server");
+    if (["reading", "idle", "streaming"].includes(this.#state)) this.close("server");
     this.#wake();
   }
 
@@ -242,6 +258,7 @@ export class Connection {
     this.#state = "closed";
     if (isReset && this.conn.reset) this.conn.reset();
     else this.conn.close();
+    if (this.#stream) this.server.viewer!.close(this.#stream);
     this.#wake();
     this.#emit({ type: "closed", by: this.#endedBy ?? by });
     this.server.remove(this);
@@ -289,6 +306,7 @@ export class Connection {
     if (this.#received === 0) {
       this.#enter("reading");
       this.#incoming = new Incoming(this.#host);
+      this.#isBrowser = false;
     }
     this.#received += count;
     const incoming = this.#incoming;
@@ -296,7 +314,7 @@ export class Connection {
     incoming.isFull = this.#received === this.#bytes.length;
     const bytes = this.#bytes.subarray(0, this.#received);
     const request = incoming.reader.read(bytes);
-    if (request) return await this.#answer(request);
+    if (request) return await this.#handle(request);
     const { head } = incoming.reader;
     if (!head?.expectsContinue || incoming.isContinued) return;
     const fault = faultOf(this.server, head.method, bytes);
@@ -322,6 +340,7 @@ export class Connection {
   }
 
   async #endRequest(): Promise<void> {
+    this.#isBrowser = this.#isSpare;
     await this.#answer(this.#incoming.reader.end(this.#bytes.subarray(0, this.#received)));
   }
 
@@ -331,6 +350,41 @@ export class Connection {
     const request = this.#bytes.slice(0, this.#received);
     this.#emit({ type: "answer", status: 100, message: "", bytes, request, method, userId });
     await this.#write(bytes);
+  }
+
+  /** Whether it is probably a spare connection of a browser. */
+  get #isSpare(): boolean {
+    const { viewer } = this.server;
+    return this.#received === 0 && viewer?.isSpare(this.#visitor, this.#connectedAt) === true;
+  }
+
+  async #handle(request: ReceivedRequest): Promise<void> {
+    if (this.#isFromBrowser(request)) await this.#show(request);
+    else await this.#answer(request);
+  }
+
+  #isFromBrowser(request: ReceivedRequest, at = 0): boolean {
+    const { viewer } = this.server;
+    return request.method === "GET" && viewer !== undefined &&
+      viewer.isBrowser(request, this.#bytes.subarray(at, at + request.size));
+  }
+
+  /** Responds to a browser, with a page or a stream of events. No response to it has a fault. */
+  async #show(request: ReceivedRequest): Promise<void> {
+    const { method, size } = request;
+    const viewer = this.server.viewer!;
+    this.#enter("answering");
+    this.#isBrowser = true;
+    const bytes = this.#bytes.slice(0, size);
+    this.#received = 0; // a browser sends no other request before the response
+    this.#emit({ type: "request", bytes, reads: this.#incoming.reads, method });
+    const { lastId, ...response } = await viewer.respond(request, bytes, this.#visitor);
+    this.#emit({ type: "answer", ...response, request: bytes, method });
+    if (!await this.#write(response.bytes)) return;
+    if (lastId === undefined || this.server.isClosing) return await this.#finish();
+    this.#enter("streaming");
+    const send = (bytes: Uint8Array) => this.#write(bytes);
+    this.#stream = viewer.open(this.#visitor, lastId, send, () => this.close("server"));
   }
 
   /** Responds to a request, and to all complete requests after it, in one write. */
@@ -350,7 +404,7 @@ export class Connection {
       next = isMore
         ? this.#incoming.reader.read(this.#bytes.subarray(taken, this.#received))
         : undefined;
-    } while (next);
+    } while (next && !this.#isFromBrowser(next, taken));
     this.#bytes.copyWithin(0, taken, this.#received);
     this.#received -= taken;
     await this.server.ready; // after its response, a client may connect again
@@ -362,9 +416,9 @@ export class Connection {
     }
     if (this.#received === 0) return this.#enter("idle");
     this.#enter("reading");
-    // A response with a fault is sent by itself.
+    // A response with a fault is sent by itself, and a browser gets another one.
     next = this.#incoming.reader.read(this.#bytes.subarray(0, this.#received));
-    if (next) await this.#answer(next);
+    if (next) await this.#handle(next);
   }
 
   /** Decides on the response to a request, and emits the `request` and `answer` events. */
@@ -382,7 +436,7 @@ export class Connection {
     const delivery = deliver(respond(decision, request, isLast), fault, server.delay);
     const { status, message, parts } = delivery;
     this.#last = { bytes, method, message, fault, isSound: !request.isBroken };
-    if (server.onEvent) {
+    if (this.#isHeard) {
       const about = { status, message, bytes: concat(parts), request: bytes, method, userId };
       this.#emit({ type: "answer", ...about, ...(error && { error }), ...(fault && { fault }) });
     }
@@ -466,17 +520,25 @@ export class Connection {
 
   /** Emits a remark, once for each code. */
   #say(remark: Remark, request?: Uint8Array): void {
-    if (this.#incoming.said.has(remark.code)) return;
+    if (this.#isBrowser || this.#incoming.said.has(remark.code)) return;
     this.#incoming.said.add(remark.code);
     const bytes = request ?? this.#bytes.slice(0, this.#received);
     this.#emit({ type: "remark", remark, bytes });
   }
 
   #emit(event: EventOf<KeyServerEvent>): void {
-    const { onEvent } = this.server;
-    if (onEvent === undefined) return;
+    if (!this.#isHeard) return;
+    const { onEvent, viewer } = this.server;
     const common = { connection: this.id, peer: this.#peer, time: Date.now() };
-    notify(onEvent, { ...event, ...common } as KeyServerEvent);
+    const isBrowser = this.#isBrowser && { isBrowser: true };
+    const whole = { ...event, ...common, ...isBrowser } as KeyServerEvent;
+    viewer?.add(whole, this.#visitor);
+    notify(onEvent, whole);
+  }
+
+  /** Whether anyone gets the events. */
+  get #isHeard(): boolean {
+    return this.server.onEvent !== undefined || this.server.viewer !== undefined;
   }
 }
 

@@ -4,7 +4,10 @@
  * @module
  */
 
+import type { DrillResult } from "./drill_types.ts";
 import type { AnswerEvent, KeyServerEvent, RemarkEvent, RequestEvent } from "./events.ts";
+import type { PageRound } from "./page_data.ts";
+import { type DrillRound, labelOf } from "./rounds.ts";
 import { cut, requestLine } from "./text.ts";
 
 const MAX_EVENTS = 1000;
@@ -26,6 +29,11 @@ export class EventBuffer {
     this.#size = events.reduce((size, event) => size + sizeOf(event), 0);
   }
 
+  /** Removes the events of a connection. */
+  drop(connection: number): void {
+    this.all = this.#events.filter((event) => event.connection !== connection);
+  }
+
   /** Adds an event. If the buffer is full, drops old events or, with `dropsNew`, this event. */
   add(event: KeyServerEvent, dropsNew: boolean): void {
     const isFull = this.#events.length >= MAX_EVENTS || this.#size + sizeOf(event) > MAX_SIZE;
@@ -40,7 +48,34 @@ function sizeOf(event: KeyServerEvent): number {
   return "bytes" in event ? event.bytes.length : 0;
 }
 
-/** Returns whether a request comes from a browser, or only checks whether the server is running. */
+/**
+ * Returns the rounds as the page shows them.
+ *
+ * @param rounds All rounds.
+ * @param results The results so far.
+ * @param state The state of the next round.
+ * @param isModule Whether the functions of a module are judged.
+ */
+export function pageRoundsOf(
+  rounds: readonly DrillRound[],
+  results: readonly DrillResult[],
+  state: "next" | "running",
+  isModule: boolean,
+): PageRound[] {
+  return rounds.map((round, at) => {
+    const { passed, cause } = results[at] ?? {};
+    const now = at === results.length ? state : "later";
+    return {
+      label: labelOf(round, isModule),
+      description: round.description,
+      state: passed === undefined ? now : passed ? "passed" : "failed",
+      rationale: cause?.rationale ?? null,
+      help: cause?.help ?? null,
+    };
+  });
+}
+
+/** Returns whether a request only checks whether the server is running. */
 export function isProbe({ method, userId }: RequestEvent | AnswerEvent): boolean {
   return userId === undefined && /^(?:GET|HEAD|OPTIONS)$/.test(method);
 }

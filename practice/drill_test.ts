@@ -2,6 +2,7 @@ import { assert, assertEquals, assertGreater, assertMatch, assertThrows } from "
 import { type DrillResult, startDrill } from "./drill.ts";
 import { doKey, doPut, KeyClient, KeyClientError } from "../key_client.ts";
 import { type FaultName, FAULTS } from "./server.ts";
+import { browse, Page } from "../testing/browser.ts";
 import { delay, text } from "../testing/bytes.ts";
 import {
   drillOf,
@@ -343,4 +344,41 @@ Deno.test("startDrill() keeps of a client that never stops only so much", async 
   assertEquals(events.length, 1000);
   assertEquals(events.slice(0, 2).map(({ type }) => type), ["connected", "request"]);
   await response.catch(() => {});
+});
+
+// ---- The page
+
+test("startDrill() shows its rounds and the requests on the page, which is no client", async () => {
+  await using drill = drillOf({ faults: ["drip", "status-404", "chunked"], page: true });
+  using page = new Page(drill);
+  const states = () => page.rounds?.map(({ label, state }) => `${label} ${state}`);
+  const shows = (...wanted: string[]) =>
+    until(() => JSON.stringify(states()) === JSON.stringify(wanted));
+  await shows("drip next", "status-404:KEY later", "chunked later");
+  await browse(drill);
+  await pass(drill.port);
+  await browse(drill, "/user/Ada/"); // between two rounds
+  await shows("drip passed", "status-404:KEY next", "chunked later");
+  await talk(drill.port, KEY_REQUEST);
+  await browse(drill, "/user/Ada/"); // within a round
+  await talk(drill.port, PUT_REQUEST);
+  await shows("drip passed", "status-404:KEY failed", "chunked next");
+  const { rationale, help } = page.rounds![1];
+  assertMatch(rationale!, /^there was no key, but this was sent: PUT /);
+  assertMatch(help!, /send no PUT/);
+  await talk(drill.port, KEY_REQUEST);
+  await shows("drip passed", "status-404:KEY failed", "chunked running");
+  await page.untilRequests(5);
+  assertEquals(page.messages[0].hello!.isDrill, true);
+  await drill.stop({ now: true });
+  await until(() => page.isClosed);
+  const events = drill.seen.flatMap(({ events }) => events);
+  assertEquals(events.some(({ type, isBrowser }) => isBrowser || type === "remark"), true);
+  assertEquals(events.some(({ isBrowser }) => isBrowser), false);
+});
+
+test("startDrill() treats a browser like any other client without the option `page`", async () => {
+  await using drill = drillOf({ faults: ["drip"] });
+  assertMatch(await browse(drill, "/", { Connection: "close" }), /^HTTP\/1\.1 404 /);
+  assertEquals(drill.events.some(({ isBrowser }) => isBrowser), false);
 });

@@ -79,6 +79,12 @@ export interface DrillOptions {
    */
   idleTimeout?: number;
   /**
+   * Whether browsers get a page that shows the rounds and the requests: see `page` of
+   * `startKeyServer()`.
+   * @default {false}
+   */
+  page?: boolean;
+  /**
    * Called when the drill waits for a client to begin this round. Errors that a callback throws, or
    * rejects with, are ignored.
    */

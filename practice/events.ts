@@ -35,6 +35,11 @@ export interface ConnectionEvent {
   peer: Deno.NetAddr;
   /** When it happened: the milliseconds that `Date.now()` returns. */
   time: number;
+  /**
+   * Present, and `true`, if a browser has sent the request to see the page. Nobody's client has made
+   * a mistake then. The event `connected` never has it: the server cannot know yet who has connected.
+   */
+  isBrowser?: true;
 }
 
 /** A client has connected. */

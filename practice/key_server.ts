@@ -7,8 +7,10 @@
 import { type Conn, Connection } from "./connection.ts";
 import { checkFault, checkFaultTarget, type FaultName, type FaultTarget } from "./faults.ts";
 import { type Listener, MAX_RESETTABLE, ResetListener } from "./reset_listener.ts";
+import type { PageRound } from "./page_data.ts";
 import { IssuedKeys, newKey } from "./responses.ts";
 import type { KeyServer, KeyServerOptions } from "./server.ts";
+import type { Viewer } from "./viewer.ts";
 
 const SHUTDOWN_TIME = 500; // ms that shutdown waits for pending responses
 const MAX_DELAY = 2 ** 31 - 1; // ms; a longer timer fires at once
@@ -22,10 +24,12 @@ export class Server implements KeyServer {
   readonly delay: number;
   readonly onEvent: KeyServerOptions["onEvent"];
   readonly connections = new Set<Connection>();
+  viewer: Viewer | undefined = undefined;
   isClosing = false;
   #fault: FaultName | undefined;
   #faultOn: FaultTarget | undefined;
   #nextFault: FaultName | undefined = undefined;
+  #rounds: readonly PageRound[] | undefined = undefined;
   #listener: Listener;
   #change: PromiseWithResolvers<void> | undefined = undefined; // a change of listeners under way
   #count = 0;
@@ -61,7 +65,7 @@ export class Server implements KeyServer {
     }
     const shutdown = () => this.shutdown();
     signal?.addEventListener("abort", shutdown, { once: true });
-    this.finished = this.#accept().then(async () => {
+    this.finished = this.#run(options.page === true).then(async () => {
       await this.#shutdown;
       signal?.removeEventListener("abort", shutdown);
     });
@@ -108,6 +112,12 @@ export class Server implements KeyServer {
     return key;
   }
 
+  /** Shows the rounds of a drill on the page. */
+  showRounds(rounds: readonly PageRound[]): void {
+    this.#rounds = rounds;
+    if (this.viewer) this.viewer.rounds = rounds;
+  }
+
   shutdown(): Promise<void> {
     this.#shutdown ??= this.#end();
     return this.finished;
@@ -122,6 +132,7 @@ export class Server implements KeyServer {
     if (this.#change) this.#change.resolve();
     else this.#listener.close();
     await pause(5); // time to read requests that have already arrived
+    this.viewer?.stop();
     for (const connection of this.connections) connection.shutdown();
     if (this.connections.size === 0) this.#emptied.resolve();
     const deadline = setTimeout(() => {
@@ -130,6 +141,15 @@ export class Server implements KeyServer {
     await this.#emptied.promise;
     clearTimeout(deadline);
     clearInterval(this.#clock);
+  }
+
+  async #run(hasPage: boolean): Promise<void> {
+    if (hasPage) { // loaded only if it is asked for; clients that connect now are accepted later
+      const { Viewer } = await import("./viewer.ts");
+      this.viewer = new Viewer();
+      if (this.#rounds) this.viewer.rounds = this.#rounds;
+    }
+    await this.#accept();
   }
 
   async #accept(): Promise<void> {

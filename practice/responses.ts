@@ -223,8 +223,10 @@ const REASONS: Record<number, string> = {
   200: "OK",
   308: "Permanent Redirect",
   400: "Bad Request",
+  403: "Forbidden",
   404: "Not Found",
   405: "Method Not Allowed",
+  421: "Misdirected Request",
   500: "Internal Server Error",
 };
 

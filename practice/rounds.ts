@@ -126,6 +126,13 @@ export function targetOf(round: DrillRound): "KEY" | "PUT" | undefined {
   return round.function === null ? undefined : round.function === "do_key" ? "KEY" : "PUT";
 }
 
+/** Returns a short name: with the function if it is one of a module, else with the method. */
+export function labelOf(round: DrillRound, isModule: boolean): string {
+  if (isModule) return `${round.function} ${round.name}`;
+  const target = targetOf(round);
+  return target === undefined ? round.name : `${round.name}:${target}`;
+}
+
 function describe(name: RoundName): string {
   if (name === "sound") return "a normal response";
   if (name === "wrong-key") return "the key is wrong, so the server refuses it";

@@ -83,6 +83,13 @@ export interface KeyServerOptions {
    * @default {2_000}
    */
   delay?: number;
+  /**
+   * Whether browsers get a page that shows what the server has received. A student sees the requests
+   * from the IP address of the browser. On the machine of the server, the page also has a table of
+   * all users. The requests of browsers have no fault, and their events have `isBrowser`.
+   * @default {false}
+   */
+  page?: boolean;
   /** Called for each event when it happens. Errors that it throws, or rejects with, are ignored. */
   onEvent?: (event: KeyServerEvent) => void;
 }

@@ -58,17 +58,21 @@ export function requestLine(request: Uint8Array): string {
   return cut(text, 100) || "(nothing)";
 }
 
+/** How each byte is shown. */
+const VISIBLE = Array.from({ length: 256 }, (_, byte) => {
+  const char = String.fromCharCode(byte);
+  if (char === "\\" || char === "\r" || char === "\n" || char === "\t") {
+    return JSON.stringify(char).slice(1, -1);
+  }
+  return byte >= 0x20 && byte < 0x7f ? char : `\\x${byte.toString(16).padStart(2, "0")}`;
+});
+
 /**
  * Returns one ASCII string for each byte: a character, an escape sequence, or `""` if the byte is
  * left out. Unless `isWhole` is set, the middle of a key is left out.
  */
 export function visible(bytes: Uint8Array, isWhole: boolean): string[] {
-  const chars = Array.from(bytes, (byte) => {
-    const escape = { 0x09: "\\t", 0x0a: "\\n", 0x0d: "\\r", 0x5c: "\\\\" }[byte];
-    if (escape) return escape;
-    const isPrintable = byte >= 0x20 && byte < 0x7f;
-    return isPrintable ? String.fromCharCode(byte) : `\\x${byte.toString(16).padStart(2, "0")}`;
-  });
+  const chars = Array.from(bytes, (byte) => VISIBLE[byte]);
   if (isWhole) return chars;
   let digits = 0;
   for (let at = 0; at <= chars.length; at++) {
@@ -80,6 +84,39 @@ export function visible(bytes: Uint8Array, isWhole: boolean): string[] {
     digits = 0;
   }
   return chars;
+}
+
+/** A line of a request, in three parts. The middle one is what a remark is about. */
+export type Excerpt = [before: string, marked: string, after: string];
+
+const MAX_EXCERPT = 100; // characters
+const MAX_BEFORE = 60; // characters before the marked part
+const MAX_READ = 1024; // bytes before and after the start of the marked part
+
+/**
+ * Returns the line of a request that a remark is about, as ASCII. Long lines are cut at both ends.
+ * Returns `undefined` if there is nothing to show: the remark is not about a place in the request,
+ * or it is about an empty line.
+ */
+export function excerpt(
+  request: Uint8Array,
+  start: number,
+  end: number,
+  isWhole: boolean,
+): Excerpt | undefined {
+  const lineStart = start === 0 ? 0 : request.lastIndexOf(LF, start - 1) + 1;
+  const lineEnd = request.indexOf(LF, start) + 1 || request.length;
+  const from = Math.max(lineStart, start - MAX_READ);
+  const line = visible(request.subarray(from, Math.min(lineEnd, start + MAX_READ)), isWhole);
+  const isEmpty = line.every((char) => char === "\\r" || char === "\\n");
+  if (start === 0 && end === 0 || start === end && isEmpty) return undefined;
+  const before = line.slice(0, start - from).join("");
+  const marked = line.slice(start - from, end - from).join("");
+  const cutAt = Math.max(0, before.length - MAX_BEFORE);
+  const text = cut((cutAt > 0 ? "..." : "") + line.join("").slice(cutAt), MAX_EXCERPT);
+  const markAt = before.length - cutAt + (cutAt > 0 ? 3 : 0);
+  const markEnd = markAt + marked.length;
+  return [text.slice(0, markAt), text.slice(markAt, markEnd), text.slice(markEnd)];
 }
 
 /** Returns the last line of the output of a program, if it is an error. */

@@ -13,10 +13,20 @@
  * @module
  */
 
-import { EventBuffer, isFinal, isLost, isProbe, isPut, isUnread, quote } from "./drill_events.ts";
+import {
+  EventBuffer,
+  isFinal,
+  isLost,
+  isProbe,
+  isPut,
+  isUnread,
+  pageRoundsOf,
+  quote,
+} from "./drill_events.ts";
 import type { Drill, DrillOptions, DrillResult } from "./drill_types.ts";
 import type { AnswerEvent, ClosedEvent, KeyServerEvent, RequestEvent } from "./events.ts";
 import { FAULTS } from "./faults.ts";
+import { Server } from "./key_server.ts";
 import { notify } from "./notify.ts";
 import type { Remark } from "./remark.ts";
 import {
@@ -28,7 +38,6 @@ import {
   roundsOf,
   targetOf,
 } from "./rounds.ts";
-import { type KeyServer, startKeyServer } from "./server.ts";
 import { requestLine } from "./text.ts";
 import { type DrillCause, helpOf } from "./verdicts.ts";
 
@@ -73,7 +82,7 @@ export class WireDrill implements Drill {
   #options: DrillOptions;
   #rounds: DrillRound[];
   #times: { timeout: number; patience: number; quiet: number };
-  #server: KeyServer;
+  #server: Server;
   #results: DrillResult[] = []; // a result may be replaced, but is never modified
   #trial: Trial | undefined = undefined;
   #last: Trial | undefined = undefined; // the round before this one
@@ -95,11 +104,12 @@ export class WireDrill implements Drill {
     this.#rounds = roundsOf("wire", options.rounds);
     this.#times = { timeout, patience, quiet };
     const onEvent = (event: KeyServerEvent) => this.#hear(event);
-    const { delay, idleTimeout } = options;
+    const { delay, idleTimeout, page } = options;
     const [first] = this.#rounds;
-    this.#server = startKeyServer({
+    this.#server = new Server({
       hostname,
       port,
+      page,
       fault: faultOf(first),
       faultOn: targetOf(first),
       delay,
@@ -107,6 +117,7 @@ export class WireDrill implements Drill {
       onEvent,
     });
     this.#server.nextFault = this.#faultAfter(0);
+    this.#showRounds("next");
     this.addr = this.#server.addr;
     const period = Math.min(50, quiet / 4);
     const timer = setInterval(() => this.#tick(period), period);
@@ -141,6 +152,7 @@ export class WireDrill implements Drill {
     notify(this.#options.onEvent, event);
     if (this.#isOver) return;
     const { connection } = event;
+    if (event.isBrowser) return this.#events.drop(connection);
     // At once, because the response to this request must have the next fault.
     if (event.type === "request" && this.#isNext(event)) {
       const isSame = connection === this.#trial!.connection;
@@ -221,6 +233,12 @@ export class WireDrill implements Drill {
       isBlank: bytes.length === 0,
     };
     notify(this.#options.onBegun, this.#trial.round);
+    this.#showRounds("running");
+  }
+
+  #showRounds(state: "next" | "running"): void {
+    if (!this.#options.page) return;
+    this.#server.showRounds(pageRoundsOf(this.#rounds, this.#results, state, false));
   }
 
   /** Handles a request on a closed connection. The client may send it again on another one. */
@@ -263,7 +281,7 @@ export class WireDrill implements Drill {
     const events = [...result.events, ...this.#events.all];
     const amended = resultOf(round, cause, events);
     this.#results[this.#results.length - 1] = amended;
-    notify(this.#options.onResult, amended);
+    this.#report(amended);
   }
 
   /** Changes the last verdict: the client has not read the response to its PUT. */
@@ -274,7 +292,7 @@ export class WireDrill implements Drill {
     const events = [...result.events, ...this.#events.all];
     const amended = resultOf(round, { rationale: UNREAD, help: UNREAD_HELP }, events);
     this.#results[this.#results.length - 1] = amended;
-    notify(this.#options.onResult, amended);
+    this.#report(amended);
   }
 
   #tick(period: number): void {
@@ -343,7 +361,7 @@ export class WireDrill implements Drill {
     this.#last = this.#trial;
     this.#trial = undefined;
     this.#events.all = [];
-    notify(this.#options.onResult, result);
+    this.#report(result);
     const next = this.#rounds[this.#results.length];
     if (next === undefined || this.#stopped !== undefined) return this.#finish();
     this.#server.faultOn = targetOf(next);
@@ -351,6 +369,11 @@ export class WireDrill implements Drill {
     // Early, because a connection may last until the next round.
     this.#server.nextFault = this.#faultAfter(this.#results.length);
     notify(this.#options.onWaiting, next);
+  }
+
+  #report(result: DrillResult): void {
+    notify(this.#options.onResult, result);
+    this.#showRounds(this.#trial ? "running" : "next");
   }
 
   #finish(): void {

@@ -114,7 +114,7 @@ export function freePort(): string {
 
 /** Runs --serve until `stop()` or the end of the block. */
 export async function serving(args: string[], streams: Streams = {}) {
-  const running = await listening(["--serve", ...args], /listening on .*:(\d+),/, streams);
+  const running = await listening(["--serve", ...args], /listening on .*:(\d+)(?:,| )/, streams);
   return { ...running, [Symbol.asyncDispose]: () => running.stop().then(() => {}) };
 }
 
