@@ -73,10 +73,11 @@ export async function serve(flags: Flags, io: MainIo, times?: ServeTimes): Promi
 
 /** Says where the page is. */
 function invitation(addr: Deno.NetAddr): string {
-  const line = `key_client: open ${pageOf(addr)} to see the requests in a browser\n`;
-  if (!isOnAll(addr)) return line;
-  const example = `http://${authority("IP_ADDRESS", addr.port)}/`;
-  return `${line}key_client: students open ${example}, with the IP address of this machine\n`;
+  const page = pageOf(addr);
+  if (!isOnAll(addr)) return `key_client: open ${page} to see the requests in a browser\n`;
+  const students = `http://${authority("IP_ADDRESS", addr.port)}/`;
+  return `key_client: open ${page}#class to see the class in a browser\n` +
+    `key_client: students open ${students}, with the IP address of this machine\n`;
 }
 
 /** Returns a row as JSON has it. */

@@ -348,7 +348,7 @@ Deno.test("main() --serve says where students find the page", async () => {
   const { stderr } = await server.stop();
   assertStringIncludes(
     stderr,
-    `key_client: open http://127.0.0.1:${server.port}/ to see the requests in a browser\n` +
+    `key_client: open http://127.0.0.1:${server.port}/#class to see the class in a browser\n` +
       `key_client: students open http://IP_ADDRESS:${server.port}/, with the IP address of this machine\n`,
   );
 });

@@ -126,6 +126,15 @@ export class Connection {
     this.#visitor = { owner: isLocal ? "" : address, address, host: this.#host };
   }
 
+  /** Whether it sends events to a browser. */
+  get isStreaming(): boolean {
+    return this.#stream !== undefined;
+  }
+
+  get #isClosed(): boolean {
+    return this.#state === "closed";
+  }
+
   /** Whether it can be closed to make room. A new client gets a moment to send its request. */
   isIdle(now: number): boolean {
     const isEmpty = this.#state === "idle" || this.#state === "reading" && this.#received === 0;
@@ -144,6 +153,7 @@ export class Connection {
       } catch {
         return this.#break();
       }
+      if (this.#isClosed) return; // by the clock
       if (this.#state === "streaming") {
         if (count === null || (this.#drained += count) > MAX_DRAINED) return this.close("client");
       } else if (this.#state === "draining" || this.#state === "answering") { // set by the clock
@@ -211,12 +221,11 @@ export class Connection {
     const waited = now - this.since;
     if (waited < idleTimeout) return;
     const isLong = waited >= idleTimeout * UNFINISHED_FACTOR;
-    if (this.#state === "reading" && isLong) this.#endRequest().catch(() => this.close("server"));
-    else if (this.#state === "reading") {
-      const mayBeBrowser = this.#received === 0 && this.server.viewer?.knows(this.#visitor);
-      if (this.#incoming.said.size > 0 || mayBeBrowser) return;
-      const bytes = this.#bytes.subarray(0, this.#received);
-      for (const remark of checkRequest(bytes, { host: this.#host })) this.#say(remark);
+    if (this.#state === "reading") {
+      const mayBeSpare = this.#received === 0 && this.server.viewer?.knows(this.#visitor);
+      if (isLong && mayBeSpare) this.#endSpare();
+      else if (isLong) this.#endRequest().catch(() => this.close("server"));
+      else if (!mayBeSpare && this.#incoming.said.size === 0) this.#sayWhatIsMissing();
     } else if (this.#state === "idle") {
       const fault = this.#standingFault;
       if (fault === "silent") return;
@@ -242,6 +251,21 @@ export class Connection {
     } else if (isLong) this.close("server");
   }
 
+  #sayWhatIsMissing(): void {
+    const bytes = this.#bytes.subarray(0, this.#received);
+    for (const remark of checkRequest(bytes, { host: this.#host })) this.#say(remark);
+  }
+
+  /**
+   * Closes a connection that may be a browser's, without a response: the browser would take it for
+   * the response to its next request.
+   */
+  #endSpare(): void {
+    this.#isBrowser = this.#isSpare;
+    this.#sayWhatIsMissing();
+    this.close("server");
+  }
+
   /** Closes the connection, unless a response is pending. */
   shutdown(): void {
     if (["reading", "idle", "streaming"].includes(this.#state)) this.close("server");
@@ -260,8 +284,8 @@ export class Connection {
     else this.conn.close();
     if (this.#stream) this.server.viewer!.close(this.#stream);
     this.#wake();
-    this.#emit({ type: "closed", by: this.#endedBy ?? by });
     this.server.remove(this);
+    this.#emit({ type: "closed", by: this.#endedBy ?? by });
   }
 
   /** Returns the space for the next bytes. After the last response, they are overwritten. */
@@ -314,7 +338,8 @@ export class Connection {
     incoming.isFull = this.#received === this.#bytes.length;
     const bytes = this.#bytes.subarray(0, this.#received);
     const request = incoming.reader.read(bytes);
-    if (request) return await this.#handle(request);
+    if (request && this.#isFromBrowser(request)) return await this.#show(request);
+    if (request) return await this.#answer(request);
     const { head } = incoming.reader;
     if (!head?.expectsContinue || incoming.isContinued) return;
     const fault = faultOf(this.server, head.method, bytes);
@@ -358,15 +383,11 @@ export class Connection {
     return this.#received === 0 && viewer?.isSpare(this.#visitor, this.#connectedAt) === true;
   }
 
-  async #handle(request: ReceivedRequest): Promise<void> {
-    if (this.#isFromBrowser(request)) await this.#show(request);
-    else await this.#answer(request);
-  }
-
-  #isFromBrowser(request: ReceivedRequest, at = 0): boolean {
+  /** Returns whether a browser has sent the request. Then it is the first one on its connection. */
+  #isFromBrowser(request: ReceivedRequest): boolean {
     const { viewer } = this.server;
-    return request.method === "GET" && viewer !== undefined &&
-      viewer.isBrowser(request, this.#bytes.subarray(at, at + request.size));
+    return request.method === "GET" && viewer !== undefined && this.#last === NO_EXCHANGE &&
+      viewer.isBrowser(request, this.#bytes.subarray(0, request.size));
   }
 
   /** Responds to a browser, with a page or a stream of events. No response to it has a fault. */
@@ -376,12 +397,13 @@ export class Connection {
     this.#enter("answering");
     this.#isBrowser = true;
     const bytes = this.#bytes.slice(0, size);
-    this.#received = 0; // a browser sends no other request before the response
+    this.#received = 0; // what follows is ignored: a browser waits for the response
     this.#emit({ type: "request", bytes, reads: this.#incoming.reads, method });
     const { lastId, ...response } = await viewer.respond(request, bytes, this.#visitor);
     this.#emit({ type: "answer", ...response, request: bytes, method });
     if (!await this.#write(response.bytes)) return;
     if (lastId === undefined || this.server.isClosing) return await this.#finish();
+    if (this.#isClosed) return;
     this.#enter("streaming");
     const send = (bytes: Uint8Array) => this.#write(bytes);
     this.#stream = viewer.open(this.#visitor, lastId, send, () => this.close("server"));
@@ -404,7 +426,7 @@ export class Connection {
       next = isMore
         ? this.#incoming.reader.read(this.#bytes.subarray(taken, this.#received))
         : undefined;
-    } while (next && !this.#isFromBrowser(next, taken));
+    } while (next);
     this.#bytes.copyWithin(0, taken, this.#received);
     this.#received -= taken;
     await this.server.ready; // after its response, a client may connect again
@@ -416,9 +438,9 @@ export class Connection {
     }
     if (this.#received === 0) return this.#enter("idle");
     this.#enter("reading");
-    // A response with a fault is sent by itself, and a browser gets another one.
+    // A response with a fault is sent by itself.
     next = this.#incoming.reader.read(this.#bytes.subarray(0, this.#received));
-    if (next) await this.#handle(next);
+    if (next) await this.#answer(next);
   }
 
   /** Decides on the response to a request, and emits the `request` and `answer` events. */

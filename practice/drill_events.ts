@@ -55,6 +55,7 @@ function sizeOf(event: KeyServerEvent): number {
  * @param results The results so far.
  * @param state The state of the next round.
  * @param isModule Whether the functions of a module are judged.
+ * @returns A row for each round.
  */
 export function pageRoundsOf(
   rounds: readonly DrillRound[],
@@ -75,7 +76,7 @@ export function pageRoundsOf(
   });
 }
 
-/** Returns whether a request only checks whether the server is running. */
+/** Returns whether a request comes from a browser, or only checks whether the server is running. */
 export function isProbe({ method, userId }: RequestEvent | AnswerEvent): boolean {
   return userId === undefined && /^(?:GET|HEAD|OPTIONS)$/.test(method);
 }

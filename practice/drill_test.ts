@@ -377,6 +377,21 @@ test("startDrill() shows its rounds and the requests on the page, which is no cl
   assertEquals(events.some(({ isBrowser }) => isBrowser), false);
 });
 
+test("startDrill() ends a round although the client asks for the page on its connection", async () => {
+  await using drill = drillOf({ faults: ["split"], page: true });
+  using conn = await open(drill.port, KEEPING_REQUEST);
+  const buffer = new Uint8Array(4096);
+  let received = "";
+  let key: RegExpExecArray | null = null;
+  while (!(key = /[\da-f]{128}/.exec(received))) {
+    received += text(buffer.subarray(0, await conn.read(buffer) ?? 0));
+  }
+  const accept = "Host: 127.0.0.1\r\nAccept: text/html\r\nConnection: close\r\n\r\n";
+  const put = `PUT /key/Ada/${key}/ HTTP/1.1\r\nHost: a\r\nUser-Agent: b\r\n\r\n`;
+  await conn.write(new TextEncoder().encode(`${put}GET / HTTP/1.1\r\n${accept}`));
+  assertEquals(verdicts(await drill.finished), ["✔ split"]);
+});
+
 test("startDrill() treats a browser like any other client without the option `page`", async () => {
   await using drill = drillOf({ faults: ["drip"] });
   assertMatch(await browse(drill, "/", { Connection: "close" }), /^HTTP\/1\.1 404 /);

@@ -8,18 +8,38 @@
  */
 
 import type { AnswerEvent, KeyServerEvent, RemarkEvent } from "./events.ts";
-import type { PageBytes, PageData, PageRemark, PageRequest, PageRound } from "./page_data.ts";
+import {
+  MAX_REQUESTS,
+  MAX_SHOWN_BYTES,
+  type PageBytes,
+  type PageData,
+  type PageRemark,
+  type PageRequest,
+  type PageRound,
+  type PageUser,
+} from "./page_data.ts";
 import type { Remark } from "./remark.ts";
 import { concat } from "./responses.ts";
-import { escapeControls, excerpt, requestLine, visible } from "./text.ts";
+import type { RemarkCode } from "./rules.ts";
+import { cut, escapeControls, excerpt, requestLine, visible } from "./text.ts";
 import { type UserRow, UserTable } from "./user_table.ts";
 
-const MAX_REQUESTS = 100; // of each client
-const MAX_KEPT = 4096; // bytes of a request, and of its response
 const MAX_SIZE = 67_108_864; // bytes of all requests together, roughly
+const MAX_MESSAGE = 131_072; // bytes of the requests in one message, roughly
+const MAX_NEW_USERS = 200; // in one message
+const MAX_LINES = 200; // of a request or a response; the rest becomes one line
+const MAX_USER = 256; // characters
 const MAX_ADDRESSES = 10;
-const MAX_NEW_USERS = 1000; // in one message
-const OVERHEAD = 500; // bytes of an entry, roughly, besides its requests and responses
+const OVERHEAD = 1500; // bytes of an entry, roughly, besides its request and its response
+const REMARK_OVERHEAD = 500;
+// Errors that are not true any more when the rest of the request has come.
+const INCOMPLETE: RemarkCode[] = [
+  "nothing-sent",
+  "no-line-end",
+  "no-empty-line",
+  "body-incomplete",
+  "chunks-incomplete",
+];
 const NO_BYTES = new Uint8Array();
 const LF = 0x0a;
 const CR = 0x0d;
@@ -57,6 +77,13 @@ interface Client {
   change: number;
 }
 
+/** What has changed since a page got the last message. */
+export interface News {
+  readonly data: PageData;
+  /** The number of the last change that the page knows then. There may be more. */
+  readonly change: number;
+}
+
 /** What a page may see, and what it has seen. */
 export interface View {
   /** Whose requests it shows: an IP address, or `""` for this machine. */
@@ -85,6 +112,11 @@ export class History {
     return this.#change;
   }
 
+  /** The addresses, with the port, at which clients have reached the server. */
+  get addresses(): readonly string[] {
+    return this.#addresses;
+  }
+
   /** Whether there is a drill. */
   get isDrill(): boolean {
     return this.#rounds !== undefined;
@@ -103,7 +135,12 @@ export class History {
     this.#addressesChange = ++this.#change;
   }
 
-  /** Adds an event of a client. */
+  /**
+   * Adds an event of a client.
+   *
+   * @param event The event.
+   * @param owner The client's IP address, or `""` for this machine.
+   */
   add(event: KeyServerEvent, owner: string): void {
     const row = this.#users.add(event);
     if (row) this.#userChanges.set(row, this.#usersChange = ++this.#change);
@@ -113,54 +150,82 @@ export class History {
     this.#size += size - entry.size;
     entry.size = size;
     entry.change = ++this.#change;
-    this.#clients.get(owner)!.change = this.#change;
+    const client = this.#clients.get(owner)!;
+    client.change = this.#change;
+    this.#clients.delete(owner); // so that it moves to the end
+    this.#clients.set(owner, client);
     while (this.#size > MAX_SIZE && this.#clients.size > 1) this.#forgetClient();
   }
 
-  /** Returns what has changed since a page has last got something; `undefined` if nothing has. */
-  since({ owner, change }: View): PageData | undefined {
+  /**
+   * Returns what has changed since a page got the last message, as much as fits into one message.
+   *
+   * @param view Whose requests the page shows, and what it knows.
+   * @returns The oldest changes; `undefined` if nothing has changed.
+   */
+  since({ owner, change }: View): News | undefined {
     const data: PageData = {};
-    const client = this.#clients.get(owner);
-    if (client && client.change > change) {
-      data.requests = client.entries.filter((entry) => entry.change > change).map(requestOf);
-    }
+    let last = this.#change;
+    const entries = this.#entriesSince(owner, change);
+    const taken = entries.slice(0, countOf(entries));
+    if (taken.length > 0) data.requests = taken.map(requestOf).sort((a, b) => a.id - b.id);
+    if (taken.length < entries.length) last = taken.at(-1)!.change;
     const isLocal = owner === "";
     if (isLocal && this.#addressesChange > change) data.addresses = [...this.#addresses];
     if (isLocal && this.#roundsChange > change) data.rounds = [...this.#rounds!];
     if (isLocal && !this.#rounds && this.#usersChange > change) {
-      data.users = this.#users.rows().slice(-MAX_NEW_USERS)
-        .filter((row) => this.#userChanges.get(row)! > change)
-        .map((row) => ({ ...row, user: row.user && escapeControls(row.user) }));
+      const rows = this.#rowsSince(change);
+      const users = rows.slice(0, MAX_NEW_USERS);
+      data.users = users.map(userOf);
+      if (users.length < rows.length) last = Math.min(last, this.#userChanges.get(users.at(-1)!)!);
     }
-    return Object.keys(data).length > 0 ? data : undefined;
+    return Object.keys(data).length > 0 ? { data, change: last } : undefined;
+  }
+
+  /** Returns the changed requests, in the order of their changes. */
+  #entriesSince(owner: string, change: number): Entry[] {
+    const client = this.#clients.get(owner);
+    if (!client || client.change <= change) return [];
+    return client.entries.filter((entry) => entry.change > change)
+      .sort((a, b) => a.change - b.change);
+  }
+
+  /** Returns the changed users, in the order of their changes. */
+  #rowsSince(change: number): UserRow[] {
+    const rows = this.#users.rows();
+    let at = rows.length;
+    while (at > 0 && this.#userChanges.get(rows[at - 1])! > change) at--;
+    return rows.slice(at);
   }
 
   /** Returns the entry that an event has changed, if any. */
   #addToEntry(event: KeyServerEvent, owner: string): Entry | undefined {
     const { connection } = event;
     const last = this.#last.get(connection);
-    if (event.isBrowser || event.type === "closed") {
+    if (event.isBrowser) {
       this.#last.delete(connection);
-      if (event.isBrowser || !last) return undefined;
-      last.closedBy = event.type === "closed" ? event.by : null;
-      return last;
+      return isOpen(last) ? withdraw(last) : undefined;
     }
     switch (event.type) {
       case "remark":
         return this.#addRemark(event, owner);
       case "request": {
         const entry = isOpen(last) ? last : this.#addEntry(event, owner);
-        entry.user = event.userId ?? null;
+        entry.user = shownUser(event.userId ?? null);
         entry.reads = event.reads;
-        setRequest(entry, event.bytes);
+        entry.request = keep(event.bytes);
         return entry;
       }
       case "answer": {
         const isInterim = event.status === 100; // it comes before the request is complete
         const entry = isInterim && !isOpen(last) ? this.#addEntry(event, owner) : last;
-        if (entry && isInterim) setRequest(entry, event.request);
+        if (entry && isInterim) entry.request = keep(event.request);
         return entry && setResponse(entry, event);
       }
+      case "closed":
+        this.#last.delete(connection);
+        if (last) last.closedBy = event.by;
+        return last;
     }
   }
 
@@ -171,7 +236,7 @@ export class History {
     const isNext = !isOpen(last) && remark.severity === "error";
     const entry = isNext ? this.#addEntry(event, owner) : last;
     if (!entry) return undefined;
-    if (isNext) setRequest(entry, bytes);
+    if (isNext) entry.request = keep(bytes);
     const { start, end } = remark;
     const line = excerpt(bytes, start, end, false) ?? null;
     entry.remarks.push({ remark, excerpt: line, isInRequest: isOpen(entry) });
@@ -199,7 +264,6 @@ export class History {
     const client = this.#clients.get(owner) ?? { entries: [], change: 0 };
     client.entries.push(entry);
     if (client.entries.length > MAX_REQUESTS) this.#forget(client.entries.shift()!);
-    this.#clients.delete(owner); // so that it moves to the end
     this.#clients.set(owner, client);
     return entry;
   }
@@ -224,37 +288,66 @@ function isOpen(entry: Entry | undefined): entry is Entry {
   return entry !== undefined && entry.status === null;
 }
 
-/** Returns the size of an entry in memory, roughly. */
-function sizeOf({ request, response, remarks }: Entry): number {
-  return request.bytes.length + (response?.bytes.length ?? 0) + OVERHEAD * (1 + remarks.length);
+/** Returns the size of an entry in memory in bytes, roughly. */
+function sizeOf(entry: Entry): number {
+  return shownSizeOf(entry) + OVERHEAD + REMARK_OVERHEAD * entry.remarks.length;
 }
 
-function setRequest(entry: Entry, bytes: Uint8Array): void {
-  entry.request = { bytes: bytes.slice(0, MAX_KEPT), size: bytes.length };
+function shownSizeOf({ request, response }: Entry): number {
+  return request.bytes.length + (response?.bytes.length ?? 0);
+}
+
+/** Returns how many of the entries fit into one message. */
+function countOf(entries: readonly Entry[]): number {
+  let size = 0;
+  const at = entries.findIndex((entry) =>
+    (size += shownSizeOf(entry) + REMARK_OVERHEAD) > MAX_MESSAGE
+  );
+  return at < 0 ? entries.length : Math.max(1, at);
+}
+
+function keep(bytes: Uint8Array): Kept {
+  const { length } = bytes;
+  return {
+    bytes: length > MAX_SHOWN_BYTES ? bytes.slice(0, MAX_SHOWN_BYTES) : bytes,
+    size: length,
+  };
 }
 
 function setResponse(entry: Entry, { status, bytes, fault, error }: AnswerEvent): Entry {
-  const before = entry.response ?? NOTHING; // a `100 Continue`, if anything
-  entry.response = {
-    bytes: concat([before.bytes, bytes]).slice(0, MAX_KEPT),
-    size: before.size + bytes.length,
-  };
+  const before = entry.response; // a `100 Continue`, if anything
+  entry.response = keep(before ? concat([before.bytes, bytes]) : bytes);
   if (status === 100) return entry;
   entry.status = status;
   entry.fault = fault ?? null;
-  // The rest of the request has come late, and nothing is missing now.
-  if (!error) entry.remarks = entry.remarks.filter(({ remark }) => remark.severity !== "error");
+  const isStale = ({ code, severity }: Remark) =>
+    error ? INCOMPLETE.includes(code) && !INCOMPLETE.includes(error.code) : severity === "error";
+  entry.remarks = entry.remarks.filter(({ remark }) => !isStale(remark));
   return entry;
+}
+
+/** Changes an entry whose request was incomplete and comes from a browser. */
+function withdraw(entry: Entry): Entry {
+  entry.remarks = [];
+  entry.closedBy = "client";
+  return entry;
+}
+
+function shownUser(user: string | null): string | null {
+  return user && cut(escapeControls(user), MAX_USER);
+}
+
+function userOf(row: UserRow): PageUser {
+  return { ...row, user: shownUser(row.user) };
 }
 
 /** Returns an entry as the page gets it. */
 function requestOf(entry: Entry): PageRequest {
-  const { change: _, size: __, user, request, response, remarks, ...rest } = entry;
+  const { change: _, size: __, request, response, remarks, ...rest } = entry;
   const marks = remarks.filter(({ isInRequest }) => isInRequest).map(({ remark }) => remark);
   return {
     ...rest,
     line: requestLine(request.bytes),
-    user: user && escapeControls(user),
     request: bytesOf(request, marks),
     response: response ? bytesOf(response, []) : null,
     remarks: remarks.map(({ remark, excerpt }) => {
@@ -273,11 +366,11 @@ function bytesOf({ bytes, size }: Kept, marks: readonly Remark[]): PageBytes {
     const isMarked = marks.some(({ start, end }) => at >= start && at < end);
     const isEnd = bytes[at] === LF || bytes[at] === CR && bytes[at + 1] === LF;
     const kind = isMarked ? "mark" : isEnd ? "end" : "";
+    if (line.length === 0) lines.push(line);
     const part = line.at(-1);
-    if (part?.[1] === kind) part[0] += text;
+    if (part?.[1] === kind || part && lines.length > MAX_LINES) part[0] += text;
     else line.push([text, kind]);
-    if (line.length === 1 && part === undefined) lines.push(line);
-    if (bytes[at] === LF) line = [];
+    if (bytes[at] === LF && lines.length <= MAX_LINES) line = [];
   }
   return { size, lines };
 }

@@ -146,7 +146,7 @@ export class Server implements KeyServer {
   async #run(hasPage: boolean): Promise<void> {
     if (hasPage) { // loaded only if it is asked for; clients that connect now are accepted later
       const { Viewer } = await import("./viewer.ts");
-      this.viewer = new Viewer();
+      this.viewer = new Viewer(this.addr.hostname);
       if (this.#rounds) this.viewer.rounds = this.#rounds;
     }
     await this.#accept();
@@ -200,7 +200,7 @@ export class Server implements KeyServer {
   #add(conn: Conn): void {
     const connection = new Connection(this, conn, ++this.#count);
     this.connections.add(connection);
-    const isCrowded = this.connections.size > MAX_RESETTABLE;
+    const isCrowded = this.connections.size - (this.viewer?.size ?? 0) > MAX_RESETTABLE;
     if (isCrowded && this.#listener instanceof ResetListener) this.#makeRoom();
     // All connections share one clock: a timer for each would have to be reset for each request.
     if (this.#clock === undefined) {
@@ -231,7 +231,9 @@ export class Server implements KeyServer {
   #makeRoom(): boolean {
     const now = performance.now();
     const candidates = [...this.connections].filter((connection) => connection.isIdle(now));
-    candidates.sort((a, b) => a.since - b.since);
+    // A page comes first only if nothing else can be closed: it would connect again.
+    const order = (connection: Connection) => Number(connection.isStreaming);
+    candidates.sort((a, b) => order(a) - order(b) || a.since - b.since);
     candidates[0]?.giveUp();
     return candidates.length > 0;
   }

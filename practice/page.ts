@@ -65,7 +65,7 @@ export const PAGE: string = `${headOf("Key server")}
 <section id="view-class" aria-labelledby="class-title" hidden>
   <div class="bar lead">
     <h2 id="class-title">Class</h2>
-    <span>Students open <strong id="students"></strong></span>
+    <span id="invitation">Students open <strong id="students"></strong></span>
     <span id="totals"></span>
   </div>
   <div class="scroll" role="group" aria-label="Table of users">

@@ -7,6 +7,11 @@
 
 import type { Severity } from "./remark.ts";
 
+/** How many requests of each client the page shows. */
+export const MAX_REQUESTS = 100;
+/** How many bytes of a request, and of its response, the page shows. */
+export const MAX_SHOWN_BYTES = 4096;
+
 /** One message. What has not changed is absent. */
 export interface PageData {
   /** Only in the first message of a stream. */
@@ -34,6 +39,8 @@ export interface PageHello {
   isLocal: boolean;
   /** Whether a drill is running. */
   isDrill: boolean;
+  /** Whether other machines can connect. */
+  isShared: boolean;
   /** The server's clock: milliseconds, as of `Date.now()`. */
   time: number;
 }
@@ -81,7 +88,7 @@ export interface PageRemark {
 
 /** Bytes as ASCII text, with escape sequences. */
 export interface PageBytes {
-  /** How many bytes there are. The lines have at most the first 4096 of them. */
+  /** How many bytes there are. The lines have at most the first {@linkcode MAX_SHOWN_BYTES}. */
   size: number;
   lines: PageSegment[][];
 }

@@ -62,7 +62,7 @@ const MISDIRECTED: Message = [
   421,
   "",
   "Use the IP address of the server",
-  "The address of the page must have the server's IP address, not a name. So no other site can read the page.",
+  "Open the page with the server's IP address, not with a name. With a name, another site could read it.",
 ];
 
 let policy: Promise<string> | undefined; // the same for each response

@@ -6,17 +6,22 @@
  * @module
  */
 
+import { MAX_REQUESTS, MAX_SHOWN_BYTES } from "./page_data.ts";
+
 /** The script of the page. It has no backquotes, because it is a template literal itself. */
 export const SCRIPT: string = String.raw`
 "use strict";
 
-const MAX_REQUESTS = 100;
+const MAX_REQUESTS = ${MAX_REQUESTS};
 const MAX_ROWS = 500;
-const MAX_SHOWN_BYTES = 4096; // of a request or a response; the server sends no more
+const MAX_PEOPLE = 10000; // as many as the server remembers
+const MAX_SHOWN_BYTES = ${MAX_SHOWN_BYTES}; // of a request or a response; the server sends no more
 const MAX_DIMMED = 100; // lines whose line ending is an element; thousands would be slow
 const QUIET_INTERVAL = 5000; // ms
 const ANNOUNCE_DELAY = 1000; // ms; of the requests in this time, only the last is announced
 const RECONNECT_DELAY = 3000; // ms
+const SILENT_TIME = 40000; // ms; the server sends something every 15 s
+const HIDDEN_TIME = 5000; // ms; a browser has only 6 connections to a server, for all tabs
 
 const byId = (id) => document.getElementById(id);
 const port = location.port || 80;
@@ -272,12 +277,22 @@ const collator = new Intl.Collator(undefined, { numeric: true });
 let column = "user";
 let isDescending = false;
 
+function keyOf({ user, address }) {
+  return JSON.stringify([user, address]);
+}
+
 function storeUser(user) {
-  const key = JSON.stringify([user.user, user.address]);
+  const key = keyOf(user);
   const person = peopleByKey.get(key) || { row: null, cells: [], shown: null };
   if (!peopleByKey.has(key)) people.push(person);
   peopleByKey.set(key, person);
   person.user = user;
+}
+
+/** Forgets the users whose last request is longest ago. */
+function forgetQuietest() {
+  people.sort((a, b) => b.user.time - a.user.time);
+  for (const { user } of people.splice(MAX_PEOPLE)) peopleByKey.delete(keyOf(user));
 }
 
 /** Compares by a column. Missing values come last. */
@@ -320,7 +335,7 @@ function rowOf(person) {
   setText(address, user.address);
   setText(asked, String(user.asked));
   setText(errors, String(user.errors));
-  setText(remark, user.remark || "");
+  remark.replaceChildren(user.remark === null ? "" : rich(user.remark));
   const isDone = user.verified > 0;
   const signs = isDone ? [makeSign("✔ "), make("span", "unseen", "has verified a key: ")] : [];
   verified.classList.toggle("done", isDone);
@@ -460,7 +475,6 @@ function showStatus() {
 // ---- The stream
 
 function receive(data) {
-  const isFirst = hello === null; // the requests so far are not announced
   if (data.hello && hello && hello.run !== data.hello.run) forgetAll();
   if (data.addresses) showAddresses(data.addresses);
   if (data.hello) start(data.hello);
@@ -468,15 +482,17 @@ function receive(data) {
   for (const request of data.requests || []) {
     const before = requests.get(request.id);
     const isNew = request.status !== null && (!before || before.status === null);
-    if (isNew && isVisible(request)) finished = request;
+    const isLater = request.time >= hello.time; // than the page was loaded
+    if (isNew && isLater && isVisible(request)) finished = request;
     storeRequest(request);
   }
   for (const user of data.users || []) storeUser(user);
+  if (people.length > 1.1 * MAX_PEOPLE) forgetQuietest();
   rounds = data.rounds || rounds;
   if (data.requests) changedViews.add("requests");
   if (data.users) changedViews.add("class");
   if (data.rounds) changedViews.add("drill");
-  if (finished && view === "requests" && !isFirst && !isPaused) announce(finished);
+  if (finished && view === "requests" && !isPaused) announce(finished);
   if (data.requests) updateTitle();
   schedule();
 }
@@ -485,6 +501,7 @@ function start(newHello) {
   if (!hello || hello.run !== newHello.run) defaultView = defaultViewOf(newHello);
   hello = newHello;
   clockOffset = hello.time - Date.now();
+  byId("invitation").hidden = !hello.isShared;
   setText(byId("whose"), "Requests from " + (hello.isLocal ? "this machine" : hello.address));
   showView();
 }
@@ -506,22 +523,56 @@ function forgetAll() {
   for (const id of ["list", "people", "rounds"]) byId(id).replaceChildren();
 }
 
+let source = null; // while it is connected or tries to connect
+let lastId = ""; // of the last message
+let heardAt = 0; // when the last message came
+let reconnectTimer = 0;
+let hiddenTimer = 0;
+
 /** Connects. The browser connects again by itself, except after some errors. */
-function connect(lastId) {
-  const source = new EventSource("/events" + (lastId && "?since=" + encodeURIComponent(lastId)));
+function connect() {
+  clearTimeout(reconnectTimer);
+  heardAt = Date.now();
+  source = new EventSource("/events" + (lastId && "?since=" + encodeURIComponent(lastId)));
   source.onopen = () => {
     isConnected = true;
     showStatus();
   };
   source.onmessage = (event) => {
-    lastId = event.lastEventId;
+    heardAt = Date.now();
+    lastId = event.lastEventId || lastId;
     receive(JSON.parse(event.data));
   };
   source.onerror = () => {
     isConnected = false;
     showStatus();
-    if (source.readyState === EventSource.CLOSED) setTimeout(connect, RECONNECT_DELAY, lastId);
+    if (source.readyState !== EventSource.CLOSED) return;
+    disconnect();
+    reconnectTimer = setTimeout(followVisibility, RECONNECT_DELAY);
   };
+}
+
+function disconnect() {
+  clearTimeout(reconnectTimer);
+  if (source) source.close();
+  source = null;
+}
+
+/** Connects again if nothing comes, for example because the machine slept. */
+function checkSilence() {
+  if (!source || Date.now() - heardAt < SILENT_TIME) return;
+  isConnected = false;
+  showStatus();
+  disconnect();
+  connect();
+}
+
+/** Disconnects while nobody can see the page, so that other tabs can connect. */
+function followVisibility() {
+  clearTimeout(hiddenTimer);
+  if (document.hidden) hiddenTimer = setTimeout(disconnect, HIDDEN_TIME);
+  else if (source) checkSilence();
+  else connect();
 }
 
 addEventListener("hashchange", showView);
@@ -538,10 +589,13 @@ for (const head of document.querySelectorAll("[data-column]")) {
   head.firstElementChild.addEventListener("click", () => sortBy(head));
 }
 overflow.observe(document.querySelector(".scroll"));
+document.addEventListener("visibilitychange", followVisibility);
+setInterval(checkSilence, QUIET_INTERVAL);
 setInterval(() => {
   if (view === "class" && !isPaused) people.slice(0, MAX_ROWS).forEach(rowOf);
 }, QUIET_INTERVAL);
 setText(byId("connection"), "Connecting…");
 showAddresses([]);
-connect("");
+connect();
+followVisibility(); // it may have been opened in the background
 `;

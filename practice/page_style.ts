@@ -93,6 +93,7 @@ td { overflow: hidden; }
 thead th { padding: 0; border-bottom: 2px solid var(--dim); vertical-align: bottom; }
 thead button {
   width: 100%; padding: 0.1rem 0.5rem; border: 0; text-align: inherit; font-weight: bold;
+  white-space: nowrap;
   outline-offset: -3px;
 }
 [aria-sort] button::after { content: " ▲"; font-size: 0.75em; }

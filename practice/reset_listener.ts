@@ -12,8 +12,10 @@
 import type { Server as NodeServer, Socket } from "node:net";
 import type { Conn } from "./connection.ts";
 
-/** The maximum number of connections. If there are more, an idle one is closed. */
+/** The maximum number of connections of clients. If there are more, an idle one is closed. */
 export const MAX_RESETTABLE = 50;
+/** The maximum number of pages that browsers keep open, in addition. */
+export const MAX_PAGES = 300;
 
 /** A listener that a server accepts connections from. */
 export interface Listener {
@@ -50,7 +52,7 @@ export class ResetListener implements Listener {
       this.#next = undefined;
     });
     this.#server.on("error", () => {}); // a client could not be accepted
-    this.#server.maxConnections = 2 * MAX_RESETTABLE;
+    this.#server.maxConnections = 2 * MAX_RESETTABLE + MAX_PAGES;
     this.#server.listen(handle);
     if (!this.#server.listening) refuse(port); // the "error" event would come too late
   }

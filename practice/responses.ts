@@ -172,7 +172,8 @@ export function withMessage(response: KeyResponse, message: string): KeyResponse
   return { ...response, message, framing: lengthOf(message) };
 }
 
-function lengthOf(message: string): string {
+/** Returns the header line with the size of the body. */
+export function lengthOf(message: string): string {
   const isAscii = /^[ -~]*$/.test(message); // true for nearly all messages
   const length = isAscii ? message.length : ENCODER.encode(message).length;
   return `Content-Length: ${length}\r\n`;

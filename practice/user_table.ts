@@ -6,8 +6,10 @@
 
 import type { ClosedEvent, ConnectionEvent, KeyServerEvent, RemarkEvent } from "./events.ts";
 import type { Remark } from "./remark.ts";
+import { cut } from "./text.ts";
 
 const MAX_USERS = 10_000; // in memory
+const MAX_NAME = 256; // characters; only refused requests have longer user ids
 
 /** What a user did, at one IP address. */
 export interface UserRow {
@@ -89,14 +91,15 @@ export class UserTable {
     this.#users.delete(connection);
   }
 
-  #row(user: string | null, { peer, time }: ConnectionEvent): UserRow {
+  #row(name: string | null, { peer, time }: ConnectionEvent): UserRow {
+    const user = name && cut(name, MAX_NAME);
     const address = peer.hostname;
-    const name = JSON.stringify([user, address]);
-    const row = this.#rows.get(name) ??
+    const key = JSON.stringify([user, address]);
+    const row = this.#rows.get(key) ??
       { user, address, asked: 0, verified: 0, errors: 0, remark: null, time };
     row.time = time;
-    this.#rows.delete(name); // to move it to the end
-    this.#rows.set(name, row);
+    this.#rows.delete(key); // to move it to the end
+    this.#rows.set(key, row);
     if (this.#rows.size > MAX_USERS) this.#rows.delete(this.#rows.keys().next().value!);
     return row;
   }

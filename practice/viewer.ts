@@ -9,15 +9,16 @@ import type { KeyServerEvent } from "./events.ts";
 import { History, type View } from "./history.ts";
 import type { PageData, PageRound } from "./page_data.ts";
 import type { ReceivedRequest } from "./request.ts";
-import { encode, ENCODER } from "./responses.ts";
+import { MAX_PAGES } from "./reset_listener.ts";
+import { encode, ENCODER, lengthOf } from "./responses.ts";
 import { decodeLatin1, trim } from "./text.ts";
 
 const INTERVAL = 100; // ms between two messages to a page
-const IDLE_SHARE = 9; // how many times as long as the last messages took, the next ones wait
-const BEAT_TIME = 15_000; // ms without a message after which a comment is sent
+const MAX_RUN = 20; // ms in which messages are made and sent; then clients come first
+const IDLE_SHARE = 9; // times as long as that, the next messages wait
+const BEAT_TIME = 15_000; // ms without a message after which an empty one is sent
 const STUCK_TIME = 60_000; // ms after which a page that reads nothing is given up
 const SPARE_TIME = 10_000; // ms around a browser's visit in which it opens spare connections
-const MAX_STREAMS = 500;
 const MAX_VISITORS = 10_000;
 const RECONNECT_TIME = 2_000; // ms
 
@@ -51,52 +52,74 @@ type Send = (bytes: Uint8Array) => Promise<boolean>;
 /** A stream of events to one page. It has no queue: it knows only what the page got last. */
 export class EventStream {
   readonly visitor: Visitor;
+  /** Closes the connection. */
+  readonly close: () => void;
   /** Whether the page is still reading the last message. */
   isBusy = false;
   /** The number of the last change that the page got. */
-  change = 0;
+  change: number;
   #send: Send;
+  #onSent: () => void;
   #sent = performance.now();
 
-  constructor(visitor: Visitor, send: Send) {
+  constructor(visitor: Visitor, change: number, send: Send, close: () => void, onSent: () => void) {
     this.visitor = visitor;
+    this.change = change;
+    this.close = close;
     this.#send = send;
+    this.#onSent = onSent;
   }
 
   /** Sends a message. Does not wait until the page has read it. */
-  async send(bytes: Uint8Array, onSent?: () => void): Promise<void> {
+  async send(bytes: Uint8Array): Promise<void> {
     this.isBusy = true;
     this.#sent = performance.now();
     if (!await this.#send(bytes)) return;
     this.isBusy = false;
-    onSent?.();
+    this.#onSent();
   }
 
-  /** Keeps the connection alive. Returns `false` if the page does not read. */
+  /** Shows the page that it is still connected. Returns `false` if the page does not read. */
   beat(now: number): boolean {
     if (this.isBusy) return now - this.#sent < STUCK_TIME;
-    if (now - this.#sent >= BEAT_TIME) this.send(COMMENT);
+    if (now - this.#sent >= BEAT_TIME) this.send(BEAT);
     return true;
   }
 }
 
-const COMMENT = ENCODER.encode(":\n\n");
+const BEAT = ENCODER.encode("data: {}\n\n"); // without an id, so the last one stays valid
 
 /** Shows browsers what the server has received. */
 export class Viewer {
   #history = new History();
   #run = crypto.randomUUID().slice(0, 8); // identifies this run of the server
-  #streams = new Map<EventStream, () => void>(); // with the function that closes its connection
+  #streams = new Set<EventStream>(); // the first one waits longest for a message
   #visits = new Map<string, number>(); // by owner: when a browser came last
   #timer: ReturnType<typeof setTimeout> | undefined = undefined;
   #nextTime = 0; // when messages may be sent again
   #isStopped = false;
+  #isShared: boolean;
 
-  /** Adds an event of a client. */
+  /** @param hostname The IP address that the server listens on. */
+  constructor(hostname: string) {
+    this.#isShared = !isLoopback(hostname);
+  }
+
+  /** How many pages are open. */
+  get size(): number {
+    return this.#streams.size;
+  }
+
+  /**
+   * Adds an event of a client.
+   *
+   * @param event The event.
+   * @param visitor What is known about its connection.
+   */
   add(event: KeyServerEvent, { owner, host }: Visitor): void {
     if (event.type === "request") this.#history.addAddress(host);
     this.#history.add(event, owner);
-    if (this.#streams.size > 0) this.#schedule();
+    this.#schedule();
   }
 
   /** Sets the rounds of the drill. */
@@ -105,15 +128,23 @@ export class Viewer {
     this.#schedule();
   }
 
-  /** Returns whether a request comes from a browser that wants to show something. */
+  /**
+   * Returns whether a browser has sent a request: for the page, its icon or its events, or because
+   * the page of another site wants it.
+   *
+   * @param request The request.
+   * @param bytes Its bytes.
+   * @returns Whether a browser has sent it.
+   */
   isBrowser(request: ReceivedRequest, bytes: Uint8Array): boolean {
     const { method, target, isBroken, length, isChunked } = request;
-    if (method !== "GET" || isBroken || length || isChunked || !target.startsWith("/")) {
-      return false;
-    }
-    const accept = fieldsOf(bytes).get("accept") ?? "";
-    return accept.includes("text/html") || ICON_REGEXP.test(target) ||
-      accept.includes("text/event-stream") && pathOf(target) === "/events";
+    const hasBody = length || isChunked;
+    if (method !== "GET" || isBroken || hasBody || !target.startsWith("/")) return false;
+    const fields = fieldsOf(bytes);
+    const accept = fields.get("accept") ?? "";
+    const path = pathOf(target);
+    return accept.includes("text/html") || ICON_REGEXP.test(path) || fields.has("sec-fetch-mode") ||
+      accept.includes(EVENTS_TYPE) && path === "/events";
   }
 
   /** Returns whether a browser has already come from there. */
@@ -124,31 +155,44 @@ export class Viewer {
   /**
    * Returns whether a connection on which nothing has been sent is probably a browser's. Browsers
    * open spare connections when they load a page.
+   *
+   * @param visitor What is known about the connection.
+   * @param connectedAt When it was opened, as of `performance.now()`.
+   * @returns Whether a browser has loaded a page at about that time.
    */
   isSpare({ owner }: Visitor, connectedAt: number): boolean {
     return (this.#visits.get(owner) ?? -Infinity) > connectedAt - SPARE_TIME;
   }
 
-  /** Responds to a browser. Loads the page when the first browser comes. */
+  /**
+   * Makes the response to a browser. Loads the page when the first browser comes.
+   *
+   * @param request The request.
+   * @param bytes Its bytes.
+   * @param visitor What is known about the connection.
+   * @returns The response.
+   */
   async respond(
     { target, isHttp10 }: ReceivedRequest,
     bytes: Uint8Array,
     { owner, host }: Visitor,
   ): Promise<BrowserResponse> {
-    this.#remember(owner);
     const fields = fieldsOf(bytes);
     const path = pathOf(target);
     const isSafe = SAFE_HOST_REGEXP.test(fields.get("host") ?? "");
-    if (path === "/events" && isSafe && isSameOrigin(fields)) {
+    if (path === "/events" && fields.get("accept")?.includes(EVENTS_TYPE)) {
+      if (!isSafe || !isSameOrigin(fields)) return respondWith(isSafe ? 403 : 421, isHttp10);
       const query = new URLSearchParams(target.slice(path.length));
       const lastId = fields.get("last-event-id") ?? query.get("since") ?? "";
-      return { ...response(200, "", isHttp10, STREAM_HEADERS), lastId };
+      const framing = ""; // the stream ends when the connection closes
+      const about = { type: EVENTS_TYPE, framing, headers: STREAM_HEADERS };
+      return { ...respondWith(200, isHttp10, about), lastId };
     }
-    if (path === "/events") return response(isSafe ? 403 : 421, "", isHttp10, "");
-    if (ICON_REGEXP.test(path)) return response(404, "", isHttp10, "");
+    this.#remember(owner);
+    if (ICON_REGEXP.test(path)) return respondWith(404, isHttp10);
     const { pageFor } = await import("./page_responses.ts");
-    const { status, message, headers } = await pageFor(isSafe ? path : undefined, host);
-    return response(status, message, isHttp10, headers);
+    const { status, ...about } = await pageFor(isSafe ? path : undefined, host);
+    return respondWith(status, isHttp10, { type: "text/html", ...about });
   }
 
   /**
@@ -161,26 +205,23 @@ export class Viewer {
    * @returns The stream. Call {@linkcode Viewer.close} when its connection is closed.
    */
   open(visitor: Visitor, lastId: string, send: Send, close: () => void): EventStream {
-    if (this.#streams.size >= MAX_STREAMS) this.#makeRoom();
-    const stream = new EventStream(visitor, send);
-    this.#streams.set(stream, close);
-    const [run, change] = lastId.split("-");
-    if (run === this.#run && /^\d+$/.test(change)) {
-      stream.change = Math.min(Number(change), this.#history.change);
-    }
+    if (this.#streams.size >= MAX_PAGES) this.#makeRoom();
+    const change = this.#changeOf(lastId);
+    const stream = new EventStream(visitor, change, send, close, () => {
+      if (stream.change < this.#history.change) this.#schedule(); // it was busy in the meantime
+    });
+    this.#streams.add(stream);
     const { address, owner } = visitor;
-    const hello = {
-      run: this.#run,
-      address,
-      isLocal: owner === "",
-      isDrill: this.#history.isDrill,
-      time: Date.now(),
-    };
-    const data = this.#history.since({ owner, change: stream.change });
-    this.#send(stream, this.#encode({ hello, ...data }));
+    const isLocal = owner === "";
+    const { addresses, isDrill } = this.#history;
+    const about = { address, isLocal, isDrill, isShared: this.#isShared };
+    const hello = { run: this.#run, ...about, time: Date.now() };
+    const data = { hello, ...isLocal && { addresses: [...addresses] } };
+    stream.send(this.#encode(data, change)); // what it has missed follows: pages may share that
     return stream;
   }
 
+  /** Forgets a stream whose connection is closed. */
   close(stream: EventStream): void {
     this.#streams.delete(stream);
   }
@@ -189,7 +230,14 @@ export class Viewer {
   stop(): void {
     this.#isStopped = true;
     clearTimeout(this.#timer);
-    for (const close of this.#streams.values()) close();
+    for (const stream of this.#streams) stream.close();
+  }
+
+  /** Returns the number of the change that an id stands for; 0 if it is not from this run. */
+  #changeOf(id: string): number {
+    const [run, change] = id.split("-");
+    if (run !== this.#run || !/^\d+$/.test(change)) return 0;
+    return Math.min(Number(change), this.#history.change);
   }
 
   #remember(owner: string): void {
@@ -200,78 +248,81 @@ export class Viewer {
 
   /** Sends what is new a moment later, together with what comes until then. */
   #schedule(): void {
-    if (this.#timer !== undefined || this.#isStopped) return;
+    if (this.#timer !== undefined || this.#isStopped || this.#streams.size === 0) return;
     const wait = Math.max(INTERVAL, this.#nextTime - performance.now());
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
       const begin = performance.now();
-      this.#sendNews();
+      const isDone = this.#sendNews(begin + MAX_RUN);
       const end = performance.now();
-      // However many pages are open, they take at most a tenth of the server's time.
+      // However many pages are open, they take at most about a tenth of the server's time.
       this.#nextTime = end + IDLE_SHARE * (end - begin);
+      if (!isDone) this.#schedule();
     }, wait);
   }
 
-  #sendNews(): void {
-    const messages = new Map<string, Uint8Array | undefined>(); // many pages need the same one
-    for (const stream of this.#streams.keys()) {
+  /** Sends what is new to each page. Returns `false` if it has to stop earlier. */
+  #sendNews(deadline: number): boolean {
+    const messages = new Map<string, Message | undefined>(); // many pages need the same one
+    for (const stream of [...this.#streams]) {
       if (stream.isBusy) continue;
+      if (performance.now() > deadline) return false;
       const view: View = { owner: stream.visitor.owner, change: stream.change };
       const key = `${view.change} ${view.owner}`;
-      if (!messages.has(key)) {
-        const data = this.#history.since(view);
-        messages.set(key, data && this.#encode(data));
-      }
+      if (!messages.has(key)) messages.set(key, this.#messageFor(view));
       const message = messages.get(key);
-      if (message) this.#send(stream, message);
+      if (!message) continue;
+      this.#streams.delete(stream); // so that it moves to the end
+      this.#streams.add(stream);
+      stream.change = message.change;
+      stream.send(message.bytes);
     }
+    return true;
   }
 
-  #send(stream: EventStream, message: Uint8Array): void {
-    stream.change = this.#history.change;
-    stream.send(message, () => {
-      if (stream.change < this.#history.change) this.#schedule();
-    });
+  #messageFor(view: View): Message | undefined {
+    const news = this.#history.since(view);
+    return news && { bytes: this.#encode(news.data, news.change), change: news.change };
   }
 
   /** Encodes a message. JSON is one line, as the format of event streams requires. */
-  #encode(data: PageData): Uint8Array {
-    const id = `${this.#run}-${this.#history.change}`;
+  #encode(data: PageData, change: number): Uint8Array {
+    const id = `${this.#run}-${change}`;
     return ENCODER.encode(`retry: ${RECONNECT_TIME}\nid: ${id}\ndata: ${JSON.stringify(data)}\n\n`);
   }
 
-  /** Closes the oldest stream of the visitor who has most of them. */
+  /** Closes a page of the machine with most pages. */
   #makeRoom(): void {
     const counts = new Map<string, number>();
-    for (const { visitor: { owner } } of this.#streams.keys()) {
+    for (const { visitor: { owner } } of this.#streams) {
       counts.set(owner, (counts.get(owner) ?? 0) + 1);
     }
     const [greedy] = [...counts].reduce((most, entry) => entry[1] > most[1] ? entry : most);
-    for (const [stream, close] of this.#streams) {
-      if (stream.visitor.owner === greedy) return close();
+    for (const stream of this.#streams) {
+      if (stream.visitor.owner === greedy) return stream.close();
     }
   }
 }
 
+interface Message {
+  readonly bytes: Uint8Array;
+  /** The number of the last change that the page knows then. */
+  readonly change: number;
+}
+
+const EVENTS_TYPE = "text/event-stream";
 const STREAM_HEADERS = "Cache-Control: no-store\r\n" +
   "Cross-Origin-Resource-Policy: same-origin\r\n" +
   "X-Content-Type-Options: nosniff\r\n";
 
-function response(
+/** Returns a response. By default it has no body. */
+function respondWith(
   status: number,
-  message: string,
   isHttp10: boolean,
-  headers: string,
+  { message = "", type = "text/plain", headers = "", framing = lengthOf(message) } = {},
 ): BrowserResponse {
-  const isStream = headers === STREAM_HEADERS;
-  const type = isStream ? "text/event-stream" : message === "" ? "text/plain" : "text/html";
-  const framing = isStream ? "" : `Content-Length: ${ENCODER.encode(message).length}\r\n`;
-  const about = { type: `${type}; charset=utf-8`, framing, headers, isHttp10 };
-  return {
-    status,
-    message,
-    bytes: encode({ status, message, ...about, isLast: true, isHead: false }),
-  };
+  const about = { status, message, framing, headers, isHttp10, isLast: true, isHead: false };
+  return { status, message, bytes: encode({ ...about, type: `${type}; charset=utf-8` }) };
 }
 
 /** Returns the header fields of a request that is correct, by lowercase name. */
@@ -281,6 +332,11 @@ function fieldsOf(bytes: Uint8Array): Map<string, string> {
     const colon = line.indexOf(":");
     return [line.slice(0, colon).toLowerCase(), trim(line.slice(colon + 1))];
   }));
+}
+
+/** Returns whether only this machine can connect to an IP address. */
+function isLoopback(address: string): boolean {
+  return /^127\.|^::1$/.test(address);
 }
 
 function pathOf(target: string): string {

@@ -84,6 +84,9 @@ test("startKeyServer() tells a browser that it cannot send KEY or PUT, and links
   }
   assertEquals(statusOf(await browse(server, "/favicon.ico", { Accept: "image/avif" })), 404);
   assertEquals(statusOf(await browse(server, "/apple-touch-icon.png", { Accept: "*/*" })), 404);
+  const foreign = { Accept: "*/*", "Sec-Fetch-Mode": "no-cors" }; // another site's page
+  assertEquals(statusOf(await browse(server, "/x.js", foreign)), 404);
+  assertEquals(clientEvents(server), []);
 });
 
 test("startKeyServer() shows a page only if Host is an IP address or localhost", async () => {
@@ -159,11 +162,27 @@ test("startKeyServer() treats browsers like any other client without the option 
   assertEquals(server.events.some(({ isBrowser }) => isBrowser), false);
 });
 
-test("startKeyServer() responds to a browser after a client's requests in the same write", async () => {
+test("startKeyServer() takes GET for a client's if another request came before it", async () => {
   await using server = show();
-  const response = await talk(server, KEY_REQUEST + requestOf(server, "/"));
-  assertMatch(response, /^HTTP\/1\.1 200 OK\r\n[^]*[\da-f]{128}HTTP\/1\.1 200 OK\r\n[^]*<\/html>/);
-  assertEquals(clientEvents(server).map(({ type }) => type), ["request", "answer"]);
+  const request = requestOf(server, "/", { Connection: "close" });
+  const response = await talk(server, KEY_REQUEST + request);
+  assertMatch(response, /^HTTP\/1\.1 200 OK\r\n[^]*[\da-f]{128}HTTP\/1\.1 404 [^]*\nhelp: [^]*$/);
+  assertEquals(server.events.some(({ isBrowser }) => isBrowser), false);
+  using page = await new Page(server).untilRequests(2);
+  assertEquals(page.requests.map(({ status }) => status), [200, 404]);
+});
+
+test("startKeyServer() withdraws the remarks on an incomplete request that is a browser's", async () => {
+  await using server = show({ idleTimeout: 200 });
+  using page = new Page(server, { from: "127.0.0.1" });
+  using client = await Client.to(server);
+  await client.send(`GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n`);
+  await until(() => page.requests[0]?.remarks.length > 0);
+  await client.send(`Accept: ${ACCEPT}\r\n\r\n`);
+  assertEquals(statusOf(await client.read()), 200);
+  await until(() => page.requests[0].closedBy !== null);
+  assertEquals(page.requests[0].remarks, []);
+  assertEquals(page.users, []);
 });
 
 // ---- Events
@@ -193,8 +212,8 @@ test("startKeyServer() makes no remark on a spare connection of a browser", asyn
   using after = await Client.to(server);
   using closed = await Client.to(server);
   closed.close();
-  assertEquals(statusOf(await before.read()), 400); // after 5 idle timeouts
-  assertEquals(statusOf(await after.read()), 400);
+  assertEquals(await before.read(), ""); // a browser would show a response to nothing
+  assertEquals(await after.read(), "");
   assertEquals(clientEvents(server), []);
   assertEquals(server.remarks(), []);
 });
@@ -227,7 +246,7 @@ test("startKeyServer() streams each request with its remarks, bytes and response
   await until(() => page.messages.length > 0);
   const hello = page.messages[0].hello!;
   assertEquals(hello.address, "127.0.0.1");
-  assertEquals([hello.isLocal, hello.isDrill], [true, false]);
+  assertEquals([hello.isLocal, hello.isDrill, hello.isShared], [true, false, false]);
   assert(Math.abs(hello.time - Date.now()) < 60_000);
   const received = await talk(server, "KEY /user/Ada HTTP/1.1\r\nConnection: close\r\n\r\n");
   await until(() => page.requests[0]?.closedBy != null);
@@ -468,6 +487,23 @@ Deno.test("startKeyServer() keeps a page open while the fault `reset` comes and 
 
 // ---- Load
 
+Deno.test("startKeyServer() reports a connection without a byte at its end if a browser came long ago", async () => {
+  await using server = show({ idleTimeout: 100 });
+  const { now } = performance;
+  performance.now = () => now.call(performance) - 20_000;
+  await browse(server);
+  performance.now = now;
+  using client = await Client.to(server);
+  const begin = performance.now();
+  await server.event("remark");
+  assert(performance.now() - begin >= 400); // not after the first idle timeout
+  assertEquals(await client.read(), "");
+  assertEquals(server.remarks(), ["nothing-sent"]);
+  using page = new Page(server);
+  await until(() => page.users[0]?.errors === 1);
+  assertEquals(page.requests[0].closedBy, "server");
+});
+
 Deno.test("startKeyServer() shuts down in time although pages are open", async () => {
   const server = show();
   const pages = Array.from({ length: 20 }, () => new Page(server));
@@ -500,6 +536,15 @@ Deno.test("startKeyServer() serves clients and a hundred pages at the same time"
   }
 });
 
+Deno.test("startKeyServer() with the fault `reset` refuses no client because of open pages", async () => {
+  await using server = show({ fault: "reset", faultOn: "PUT" });
+  const pages = Array.from({ length: 150 }, () => new Page(server));
+  await until(() => pages.every(({ messages }) => messages.length > 0));
+  for (let n = 0; n < 60; n++) assertEquals(statusOf(await talk(server, CLOSING_REQUEST)), 200);
+  assertEquals(pages.filter(({ isClosed }) => isClosed).length, 0);
+  for (const page of pages) page.socket.destroy();
+});
+
 // ---- The viewer by itself
 
 const VISITOR = { owner: "192.0.2.1", address: "192.0.2.1", host: "192.0.2.7:5000" };
@@ -515,7 +560,7 @@ function addRequest(viewer: Viewer, connection: number, visitor: Visitor = VISIT
 }
 
 Deno.test("Viewer keeps nothing for a page that does not read", async () => {
-  const viewer = new Viewer();
+  const viewer = new Viewer("127.0.0.1");
   const sent: Uint8Array[] = [];
   const reading = Promise.withResolvers<boolean>();
   const send = (message: Uint8Array) => {
@@ -537,8 +582,8 @@ Deno.test("Viewer keeps nothing for a page that does not read", async () => {
   viewer.stop();
 });
 
-Deno.test("Viewer sends a comment to a page that gets nothing else", async () => {
-  const viewer = new Viewer();
+Deno.test("Viewer sends an empty message to a page that gets nothing else", async () => {
+  const viewer = new Viewer("127.0.0.1");
   const sent: string[] = [];
   const send = (message: Uint8Array) => Promise.resolve(sent.push(text(message)) > 0);
   const stream = viewer.open(VISITOR, "", send, () => {});
@@ -546,12 +591,12 @@ Deno.test("Viewer sends a comment to a page that gets nothing else", async () =>
   stream.beat(performance.now() + 14_000);
   assertEquals(sent.length, 1);
   stream.beat(performance.now() + 16_000);
-  assertEquals(sent[1], ":\n\n");
+  assertEquals(sent[1], "data: {}\n\n");
   viewer.stop();
 });
 
 Deno.test("Viewer closes the oldest page of the machine with most pages if there are too many", () => {
-  const viewer = new Viewer();
+  const viewer = new Viewer("127.0.0.1");
   const closed: string[] = [];
   const open = (owner: string, name: string) => {
     const visitor = { ...VISITOR, owner };
@@ -561,17 +606,28 @@ Deno.test("Viewer closes the oldest page of the machine with most pages if there
     };
     const stream = viewer.open(visitor, "", () => Promise.resolve(true), close);
   };
-  for (let n = 0; n < 200; n++) open("192.0.2.1", `a${n}`);
-  for (let n = 0; n < 300; n++) open("192.0.2.2", `b${n}`);
+  for (let n = 0; n < 120; n++) open("192.0.2.1", `a${n}`);
+  for (let n = 0; n < 180; n++) open("192.0.2.2", `b${n}`);
   open("192.0.2.3", "c");
   open("192.0.2.1", "a");
   assertEquals(closed, ["b0", "b1"]);
   viewer.stop();
-  assertEquals(closed.length, 502);
+  assertEquals(closed.length, 302);
+});
+
+Deno.test("Viewer makes one message for all pages that need the same", async () => {
+  const viewer = new Viewer("127.0.0.1");
+  const sent: Uint8Array[] = [];
+  const send = (message: Uint8Array) => Promise.resolve(sent.push(message) > 0);
+  for (let n = 0; n < 100; n++) addRequest(viewer, n);
+  for (let n = 0; n < 10; n++) viewer.open(VISITOR, "", send, () => {});
+  await until(() => sent.length === 20);
+  assertEquals(new Set(sent).size, 11); // ten greetings, and one message
+  viewer.stop();
 });
 
 Deno.test("Viewer sends nothing after it was stopped", async () => {
-  const viewer = new Viewer();
+  const viewer = new Viewer("127.0.0.1");
   let count = 0;
   const send = () => Promise.resolve(++count > 0);
   viewer.open(VISITOR, "", send, () => {});
