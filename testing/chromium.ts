@@ -571,6 +571,46 @@ Deno.test("after a break, the page shows what came in the meantime, once", async
   assertEquals(await tab.evaluate("kept.isConnected"), true); // nothing was made again
 });
 
+/** Counts the streams of events that a browser has opened. */
+function streamsOf({ events }: Listening): number {
+  return events.filter((event) =>
+    event.type === "answer" && new TextDecoder().decode(event.request).includes("GET /events")
+  ).length;
+}
+
+Deno.test("the page connects again if nothing has come for 40 seconds, as after sleep", async () => {
+  await using server = show();
+  await using tab = await open(server);
+  await tab.until("hello !== null");
+  assertEquals(streamsOf(server), 1);
+  await tab.evaluate("void (Date.now = () => performance.timeOrigin + performance.now() + 50000)");
+  await until(() => streamsOf(server) === 2);
+  await tab.until(IS_LIVE);
+});
+
+Deno.test("the page disconnects while it is hidden, and then shows what it has missed", async () => {
+  await using server = show();
+  await using tab = await open(server);
+  const setHidden = (isHidden: boolean) =>
+    tab.evaluate(`
+      Object.defineProperty(document, "hidden", { value: ${isHidden}, configurable: true });
+      void document.dispatchEvent(new Event("visibilitychange"));
+    `);
+  await setHidden(true);
+  await server.event("closed", ({ connection, isBrowser }) => {
+    const isStream = server.events.some((event) =>
+      event.type === "answer" && event.connection === connection && event.message === ""
+    );
+    return isBrowser === true && isStream;
+  });
+  await talk(server, CLOSING_REQUEST);
+  await delay(500);
+  assertEquals((await entriesOf(tab)).length, 0);
+  await setHidden(false);
+  await untilArticles(tab, 1);
+  assertEquals(await tab.evaluate(STATE), "Live");
+});
+
 Deno.test("the connections of a browser are nobody's mistake", async () => {
   await using server = show();
   const preconnect = `<link rel="preconnect" href="${urlOf(server)}">`;
