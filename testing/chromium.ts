@@ -581,7 +581,8 @@ function streamsOf({ events }: Listening): number {
 Deno.test("the page connects again if nothing has come for 40 seconds, as after sleep", async () => {
   await using server = show();
   await using tab = await open(server);
-  await tab.until("hello !== null");
+  await talk(server, CLOSING_REQUEST);
+  await tab.until(`document.querySelector("article")?.textContent.includes("closed by")`);
   assertEquals(streamsOf(server), 1);
   await tab.evaluate("void (Date.now = () => performance.timeOrigin + performance.now() + 50000)");
   await until(() => streamsOf(server) === 2);
