@@ -211,7 +211,7 @@ export class History {
         return this.#addRemark(event, owner);
       case "request": {
         const entry = isOpen(last) ? last : this.#addEntry(event, owner);
-        entry.user = shownUser(event.userId ?? null);
+        entry.user = event.userId === undefined ? null : cut(event.userId, MAX_USER);
         entry.reads = event.reads;
         entry.request = keep(event.bytes);
         return entry;
@@ -348,6 +348,7 @@ function requestOf(entry: Entry): PageRequest {
   return {
     ...rest,
     line: requestLine(request.bytes),
+    user: shownUser(entry.user),
     request: bytesOf(request, marks),
     response: response ? bytesOf(response, []) : null,
     remarks: remarks.map(({ remark, excerpt }) => {
