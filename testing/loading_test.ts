@@ -28,5 +28,5 @@ Deno.test("startKeyServer() loads the page only when a browser comes", () => {
   const isPage = (name: string) => /viewer|history|page|user_table/.test(name);
   for (const source of [server, connection]) assertEquals(imports(source).filter(isPage), []);
   assertEquals(imports(viewer).filter(isPage), ["./history.ts"]);
-  assertEquals(imports(history).filter(isPage), ["./user_table.ts"]);
+  assertEquals(imports(history).filter(isPage), ["./page_data.ts", "./user_table.ts"]);
 });
