@@ -6,11 +6,18 @@ import { formatUsers } from "./user_table.ts";
 
 Deno.test("main() --serve prints the users, escapes control characters and shortens long names", async () => {
   await using server = await serving([]);
-  const users = ["a".repeat(24), "b".repeat(25), `${"c".repeat(20)}%F0%9F%94%91ccc`, "d%1B%0Ad"];
+  const users = [
+    "",
+    "a".repeat(24),
+    "b".repeat(25),
+    `${"c".repeat(20)}%F0%9F%94%91ccc`,
+    "d%1B%0Ad",
+  ];
   for (const user of users) await send(server.port, `KEY /user/${user}/ HTTP/1.0\r\n\r\n`);
   const { stderr } = await server.stop();
   const names = stderr.split("\n\n")[1].split("\n").map((line) => line.replace(/ .*/, ""));
-  assertEquals(names.slice(1, 5), [
+  assertEquals(names.slice(1, 6), [
+    "(empty)",
     "a".repeat(24),
     `${"b".repeat(21)}...`,
     `${"c".repeat(20)}...`,

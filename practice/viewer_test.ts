@@ -513,6 +513,17 @@ Deno.test("startKeyServer() shuts down in time although pages are open", async (
   for (const page of pages) page.socket.destroy();
 });
 
+Deno.test("startKeyServer() closes a stream over which a browser sends more than 1 MiB", async () => {
+  await using server = show();
+  using page = new Page(server);
+  await until(() => page.messages.length > 0);
+  page.socket.write(new Uint8Array(1_000_000));
+  await delay(100);
+  assertEquals(page.isClosed, false);
+  page.socket.write(new Uint8Array(100_000));
+  await until(() => page.isClosed);
+});
+
 Deno.test("startKeyServer() can shut down before it has loaded the page", async () => {
   const server = startKeyServer({ port: 0, page: true });
   await server.shutdown();
@@ -550,10 +561,14 @@ Deno.test("startKeyServer() with the fault `reset` refuses no client because of 
 const VISITOR = { owner: "192.0.2.1", address: "192.0.2.1", host: "192.0.2.7:5000" };
 
 /** Adds a request with its response. */
-function addRequest(viewer: Viewer, connection: number, visitor: Visitor = VISITOR): void {
+function addRequest(
+  viewer: Viewer,
+  connection: number,
+  visitor: Visitor = VISITOR,
+  request = bytes(CLOSING_REQUEST),
+): void {
   const peer: Deno.NetAddr = { transport: "tcp", hostname: visitor.address, port: 1 };
   const common = { connection, peer, time: 0, method: "KEY", userId: "Ada" };
-  const request = bytes(CLOSING_REQUEST);
   viewer.add({ ...common, type: "request", bytes: request, reads: 1 }, visitor);
   const about = { status: 200, message: "", bytes: bytes("HTTP/1.1 200 OK\r\n\r\n"), request };
   viewer.add({ ...common, type: "answer", ...about }, visitor);
@@ -623,6 +638,34 @@ Deno.test("Viewer makes one message for all pages that need the same", async () 
   for (let n = 0; n < 10; n++) viewer.open(VISITOR, "", send, () => {});
   await until(() => sent.length === 20);
   assertEquals(new Set(sent).size, 11); // ten greetings, and one message
+  viewer.stop();
+});
+
+Deno.test("Viewer stops after a while so that clients come first, and continues later", async () => {
+  const viewer = new Viewer("127.0.0.1");
+  const content = bytes("\0".repeat(4096));
+  const sent: string[] = [];
+  for (let n = 0; n < 8; n++) {
+    const visitor = { ...VISITOR, owner: `192.0.2.${n}` };
+    for (let id = 0; id < 100; id++) addRequest(viewer, 100 * n + id, visitor, content);
+    const send = (message: Uint8Array) => {
+      if (message.length > 1000) sent.push(visitor.owner);
+      return Promise.resolve(true);
+    };
+    viewer.open(visitor, "", send, () => {});
+  }
+  await until(() => sent.length >= 8);
+  assertEquals(new Set(sent.slice(0, 8)).size, 8); // nobody gets a second part before the others
+  viewer.stop();
+});
+
+Deno.test("Viewer sends no more over a closed connection", async () => {
+  const viewer = new Viewer("127.0.0.1");
+  let count = 0;
+  const stream = viewer.open(VISITOR, "", () => Promise.resolve(++count < 0), () => {});
+  addRequest(viewer, 1);
+  await delay(150);
+  assertEquals([count, stream.isBusy], [1, true]);
   viewer.stop();
 });
 
