@@ -155,7 +155,8 @@ export class Connection {
       }
       if (this.#isClosed) return; // by the clock
       if (this.#state === "streaming") {
-        if (count === null || (this.#drained += count) > MAX_DRAINED) return this.close("client");
+        if (count === null) return this.close("client");
+        if ((this.#drained += count) > MAX_DRAINED) return this.close("server");
       } else if (this.#state === "draining" || this.#state === "answering") { // set by the clock
         if (count === null && this.#state === "answering") {
           this.#endedBy = "client";
