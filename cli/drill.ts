@@ -98,7 +98,7 @@ export async function drill(
   const where = authority(drill.addr.hostname, drill.addr.port);
   const line = greeting(where, candidate, rounds.length);
   complain(io, line);
-  if (page && !candidate) complain(io, `open ${pageOf(drill.addr)} to see the rounds in a browser`);
+  if (page && !json) complain(io, `open ${pageOf(drill.addr)} to see the rounds in a browser`);
   let isStopping = false;
   const release = onInterrupt(io, () => {
     drill.stop({ now: isStopping }).catch(() => {}); // it is awaited below

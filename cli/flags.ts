@@ -58,7 +58,7 @@ export const FLAGS: Record<string, Flag> = {
   "no-page": {
     needs: ["serve", "drill"],
     group: "Practice server and drill",
-    help: "do not show the requests in a browser",
+    help: "turn off the page that shows the requests in a browser",
   },
   host: { letter: "H", value: "HOST", default: "127.0.0.1", group: "Connection", help: "" },
   port: { letter: "p", value: "PORT", default: "5000", group: "Connection", help: "" },

@@ -71,6 +71,8 @@ deno(
     assertEquals(page.users, []);
     const label = ({ function: fn, name }: DrillResult) => `${fn} ${name}`;
     assertEquals(page.rounds!.map(({ label }) => label), results.map(label));
+    const passed = page.rounds!.map(({ state }) => state === "passed");
+    assertEquals(passed, results.map(({ passed }) => passed)); // also of the last round
     assertEquals(results.some(({ events }) => events.some(({ isBrowser }) => isBrowser)), false);
   },
 );

@@ -725,6 +725,7 @@ const OF_THE_SERVER = [
     "gone",
     "kept-open",
     "crowded",
+    "nothing-yet",
   ],
 ];
 

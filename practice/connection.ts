@@ -223,10 +223,9 @@ export class Connection {
     if (waited < idleTimeout) return;
     const isLong = waited >= idleTimeout * UNFINISHED_FACTOR;
     if (this.#state === "reading") {
-      const mayBeSpare = this.#received === 0 && this.server.viewer?.knows(this.#visitor);
-      if (isLong && mayBeSpare) this.#endSpare();
+      if (this.#mayBeSpare) this.#tickSpare(isLong);
       else if (isLong) this.#endRequest().catch(() => this.close("server"));
-      else if (!mayBeSpare && this.#incoming.said.size === 0) this.#sayWhatIsMissing();
+      else if (this.#incoming.said.size === 0) this.#sayWhatIsMissing();
     } else if (this.#state === "idle") {
       const fault = this.#standingFault;
       if (fault === "silent") return;
@@ -258,10 +257,17 @@ export class Connection {
   }
 
   /**
-   * Closes a connection that may be a browser's, without a response: the browser would take it for
-   * the response to its next request.
+   * Handles a connection without a byte that may be a browser's. First only the page shows it. Then
+   * it is closed without a response: a browser would take that for the response to its next request.
    */
-  #endSpare(): void {
+  #tickSpare(isLong: boolean): void {
+    const { said } = this.#incoming;
+    this.#isBrowser = true;
+    if (!said.has("nothing-yet")) {
+      said.add("nothing-yet");
+      this.#emit({ type: "remark", remark: remarkOf("nothing-yet", 0, 0), bytes: NO_BYTES });
+    }
+    if (!isLong) return;
     this.#isBrowser = this.#isSpare;
     this.#sayWhatIsMissing();
     this.close("server");
@@ -376,6 +382,12 @@ export class Connection {
     const request = this.#bytes.slice(0, this.#received);
     this.#emit({ type: "answer", status: 100, message: "", bytes, request, method, userId });
     await this.#write(bytes);
+  }
+
+  /** Whether it may be a spare connection of a browser. */
+  get #mayBeSpare(): boolean {
+    return this.#isSpare ||
+      this.#received === 0 && this.server.viewer?.knows(this.#visitor) === true;
   }
 
   /** Whether it is probably a spare connection of a browser. */

@@ -315,11 +315,11 @@ test("startKeyServer() answers a whole request of who has ended its half", async
 });
 
 test("startKeyServer() takes a request that is typed slowly", async () => {
-  await using server = listen({ idleTimeout: 40 });
+  await using server = listen({ idleTimeout: 150 });
   using client = await Client.to(server);
   for (const line of KEY_REQUEST.split(/(?<=\n)/)) {
     await client.send(line);
-    await delay(60);
+    await delay(160);
   }
   assertEquals(statusOf(await client.response()), 200);
   assert(server.remarks().includes("no-empty-line"));

@@ -36,8 +36,9 @@ export interface ConnectionEvent {
   /** When it happened: the milliseconds that `Date.now()` returns. */
   time: number;
   /**
-   * Present, and `true`, if a browser has sent the request to see the page. Nobody's client has made
-   * a mistake then. The event `connected` never has it: the server cannot know yet who has connected.
+   * Present, and `true`, if a browser has sent the request to see the page, or if the connection is
+   * probably a spare one of a browser. It is not a mistake of a client. The event `connected` never
+   * has it: the server cannot know yet who has connected.
    */
   isBrowser?: true;
 }

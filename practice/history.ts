@@ -32,8 +32,9 @@ const MAX_USER = 256; // characters
 const MAX_ADDRESSES = 10;
 const OVERHEAD = 1500; // bytes of an entry, roughly, besides its request and its response
 const REMARK_OVERHEAD = 500;
-// Errors that are not true any more when the rest of the request has come.
+// Remarks that are not true any more when the rest of the request has come.
 const INCOMPLETE: RemarkCode[] = [
+  "nothing-yet",
   "nothing-sent",
   "no-line-end",
   "no-empty-line",
@@ -67,6 +68,8 @@ interface Entry {
   response: Kept | undefined;
   remarks: { remark: Remark; excerpt: PageRemark["excerpt"]; isInRequest: boolean }[];
   closedBy: "client" | "server" | null;
+  /** Whether a browser has sent it. */
+  isWithdrawn: boolean;
   /** Its size in memory in bytes, roughly. */
   size: number;
 }
@@ -202,10 +205,13 @@ export class History {
   #addToEntry(event: KeyServerEvent, owner: string): Entry | undefined {
     const { connection } = event;
     const last = this.#last.get(connection);
-    if (event.isBrowser) {
+    if (event.isBrowser && event.type === "request" && event.bytes.length > 0) {
       this.#last.delete(connection);
-      return isOpen(last) ? withdraw(last) : undefined;
+      if (!isOpen(last)) return undefined;
+      last.isWithdrawn = true;
+      return last;
     }
+    if (event.isBrowser && (event.type === "request" || event.type === "answer")) return undefined;
     switch (event.type) {
       case "remark":
         return this.#addRemark(event, owner);
@@ -233,10 +239,11 @@ export class History {
     const { connection, remark, bytes } = event;
     const last = this.#last.get(connection);
     // A note after the response is about the last request. An error is about the next one.
-    const isNext = !isOpen(last) && remark.severity === "error";
+    const isNext = !isOpen(last) && (remark.severity === "error" || remark.code === "nothing-yet");
     const entry = isNext ? this.#addEntry(event, owner) : last;
     if (!entry) return undefined;
     if (isNext) entry.request = keep(bytes);
+    if (remark.code === "nothing-sent") entry.remarks = []; // it replaces "nothing-yet"
     const { start, end } = remark;
     const line = excerpt(bytes, start, end, false) ?? null;
     entry.remarks.push({ remark, excerpt: line, isInRequest: isOpen(entry) });
@@ -258,6 +265,7 @@ export class History {
       response: undefined,
       remarks: [],
       closedBy: null,
+      isWithdrawn: false,
       size: 0,
     };
     this.#last.set(connection, entry);
@@ -321,15 +329,10 @@ function setResponse(entry: Entry, { status, bytes, fault, error }: AnswerEvent)
   entry.status = status;
   entry.fault = fault ?? null;
   const isStale = ({ code, severity }: Remark) =>
-    error ? INCOMPLETE.includes(code) && !INCOMPLETE.includes(error.code) : severity === "error";
+    error
+      ? INCOMPLETE.includes(code) && !INCOMPLETE.includes(error.code)
+      : severity === "error" || INCOMPLETE.includes(code);
   entry.remarks = entry.remarks.filter(({ remark }) => !isStale(remark));
-  return entry;
-}
-
-/** Changes an entry whose request was incomplete and comes from a browser. */
-function withdraw(entry: Entry): Entry {
-  entry.remarks = [];
-  entry.closedBy = "client";
   return entry;
 }
 

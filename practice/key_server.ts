@@ -132,7 +132,7 @@ export class Server implements KeyServer {
     if (this.#change) this.#change.resolve();
     else this.#listener.close();
     await pause(5); // time to read requests that have already arrived
-    this.viewer?.stop();
+    await this.viewer?.stop();
     for (const connection of this.connections) connection.shutdown();
     if (this.connections.size === 0) this.#emptied.resolve();
     const deadline = setTimeout(() => {

@@ -70,7 +70,7 @@ export const PAGE: string = `${headOf("Key server")}
   </div>
   <div class="scroll" role="group" aria-label="Table of users">
     <table>
-      <caption class="unseen">Users. The buttons in the first row sort the table.</caption>
+      <caption class="unseen">Table of users. Use the column buttons to sort it.</caption>
       <thead>
         <tr>
           ${columnHead("User id", "user", 'class="user" aria-sort="ascending"')}

@@ -72,6 +72,8 @@ export interface PageRequest {
   response: PageBytes | null;
   /** Which side closed the connection; `null` while it is open. */
   closedBy: "client" | "server" | null;
+  /** Whether it was a browser's, so that the page must remove it. */
+  isWithdrawn: boolean;
 }
 
 /** A remark on a request or its connection. */

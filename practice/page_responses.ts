@@ -49,7 +49,7 @@ const NO_KEY: Message = [
 const NO_PUT: Message = [
   405,
   "Allow: PUT\r\n",
-  "A browser cannot send PUT from its address bar",
+  "The address bar cannot send PUT",
   "It sends GET, and this path allows only PUT. Write a client that sends PUT over a socket.",
 ];
 const NOT_FOUND: Message = [
@@ -62,7 +62,7 @@ const MISDIRECTED: Message = [
   421,
   "",
   "Use the IP address of the server",
-  "Open the page with the server's IP address, not with a name. With a name, another site could read it.",
+  "Open the page with the server's IP address, not with a name. With a name, another web site could read what your client sends.",
 ];
 
 let policy: Promise<string> | undefined; // the same for each response

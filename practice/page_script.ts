@@ -31,6 +31,7 @@ let view = "";
 let clockOffset = 0; // ms between the server's clock and this one
 let isPaused = false;
 let isConnected = false;
+let hasRestarted = false; // whether the server has started again since the page was loaded
 let addresses = []; // at which clients have reached the server
 
 // ---- Elements
@@ -101,17 +102,20 @@ const requests = new Map(); // the last ones, by id
 const changedIds = new Set(); // of requests that the page does not show yet
 const articles = new Map(); // what the page shows, by id
 
-function outcomeOf({ status }) {
-  return status === null ? "incomplete" : status === 0 ? "no response" : String(status);
+function outcomeOf({ status, response, closedBy }) {
+  if (status > 0) return String(status);
+  if (status === null && closedBy === null) return "incomplete";
+  return response && response.size > 0 ? "not HTTP" : "no response";
 }
 
 /** Returns whether the filter lets a request pass. If it has no user id, it may be anyone's. */
 function isVisible({ user }) {
-  const wanted = byId("filter").value;
-  return wanted === "" || user === null || user === wanted || user === wanted.trim();
+  const wanted = byId("filter").value.trim().toLowerCase();
+  return wanted === "" || user === null || user.toLowerCase() === wanted;
 }
 
 function storeRequest(request) {
+  if (request.isWithdrawn) return requests.delete(request.id);
   requests.set(request.id, request);
   changedIds.add(request.id);
   if (requests.size <= MAX_REQUESTS) return;
@@ -121,8 +125,9 @@ function storeRequest(request) {
 }
 
 function headOf(request) {
-  const { id, time, line, status, fault } = request;
-  const tone = status === null ? "open" : status >= 200 && status < 300 ? "good" : "bad";
+  const { id, time, line, status, fault, closedBy } = request;
+  const isOpen = status === null && closedBy === null;
+  const tone = isOpen ? "open" : status >= 200 && status < 300 ? "good" : "bad";
   const word = make("span", "unseen", "status ");
   const badge = make("span", "badge " + tone, word, outcomeOf(request));
   const heading = make("h3", "", badge, " ", make("code", "", line));
@@ -169,12 +174,13 @@ function figureOf(name, bytes, details) {
   return make("figure", "", caption, pre);
 }
 
-function requestOf({ request, reads }) {
-  return figureOf("Request", request, reads === null ? " so far" : " in " + count(reads, "read"));
+function requestOf({ request, reads, closedBy }) {
+  const isOpen = reads === null && closedBy === null;
+  return figureOf("Request", request, isOpen ? " so far" : reads ? " in " + count(reads, "read") : "");
 }
 
 function responseOf({ response }) {
-  if (response) return figureOf("Response", response, "");
+  if (response && response.size > 0) return figureOf("Response", response, "");
   return make("figure", "", make("figcaption", "", "Response: none"));
 }
 
@@ -185,9 +191,9 @@ function connectionOf({ connection, port, closedBy }) {
 
 /** The parts of an article: what each depends on, and how it is made. */
 const PARTS = [
-  [({ status, line, fault }) => [status, line, fault], headOf],
+  [({ line, fault, ...rest }) => [line, fault, outcomeOf(rest)], headOf],
   [({ remarks }) => remarks, ({ remarks }) => make("div", "", ...remarks.map(remarkOf))],
-  [({ request, reads }) => [request, reads], requestOf],
+  [({ request, reads, closedBy }) => [request, reads, closedBy], requestOf],
   [({ response }) => response, responseOf],
   [({ closedBy }) => closedBy, connectionOf],
 ];
@@ -224,7 +230,9 @@ function renderRequests() {
     article.remove();
     articles.delete(id);
   }
-  for (const id of [...changedIds].sort((a, b) => a - b)) showRequest(requests.get(id));
+  for (const id of [...changedIds].sort((a, b) => a - b)) {
+    if (requests.has(id)) showRequest(requests.get(id));
+  }
   changedIds.clear();
   applyFilter();
 }
@@ -237,7 +245,8 @@ function applyFilter() {
   }
   const noMatch = "No requests with this user id. To see all requests, clear the field above.";
   const address = location.hostname + ":" + port;
-  const noRequests = "No requests yet. Run your client against " + address + ".";
+  const noRequests = (hasRestarted ? "The server has started again. " : "") +
+    "No requests yet. Run your client against " + address + ".";
   byId("none").hidden = !isEmpty;
   setText(byId("none"), articles.size > 0 ? noMatch : noRequests);
 }
@@ -359,10 +368,11 @@ function arrange(body, rows) {
 function renderClass() {
   people.sort(comparePeople);
   arrange(byId("people"), people.slice(0, MAX_ROWS).map(rowOf));
+  const users = people.filter(({ user }) => user.user !== null).length;
   const verified = people.filter(({ user }) => user.verified > 0).length;
   const errors = people.reduce((sum, { user }) => sum + user.errors, 0);
   const verb = verified === 1 ? " has" : " have";
-  const totals = count(people.length, "user") + ", " + verified + verb + " verified a key, " +
+  const totals = count(users, "user") + ", " + verified + verb + " verified a key, " +
     count(errors, "error");
   setText(byId("totals"), people.length > 0 ? totals : "No users yet.");
   const hiddenCount = people.length - MAX_ROWS;
@@ -383,13 +393,15 @@ function sortBy(head) {
 
 // ---- Drill
 
+const STATES = { later: "waiting", next: "next" };
+const VERDICTS = ["passed", "failed"];
 const SIGNS = { later: "·", next: "…", running: "…", passed: "✔", failed: "✘" };
 const roundKeys = []; // what the page shows
 let rounds = [];
 
 function roundOf({ label, description, state, rationale, help }) {
   const sign = makeSign(SIGNS[state] + " ");
-  const word = make("span", "state", sign, state === "later" ? "to go" : state);
+  const word = make("span", "state", sign, STATES[state] || state);
   return make("li", state,
     make("div", "", word, make("code", "round", label), rich(description)),
     rationale && labelled("error", "error", rich(rationale), "severity"),
@@ -465,17 +477,20 @@ function endFrame() {
 }
 
 function showStatus() {
+  const isEnded = rounds.length > 0 && rounds.every(({ state }) => VERDICTS.includes(state));
   const failure = "Not connected. The server may have stopped. Trying again…";
-  setText(byId("connection"), !isConnected ? failure : isPaused ? "Paused" : "Live");
-  byId("connection").className = isConnected && !isPaused ? "live" : "";
-  setText(byId("pause"), isPaused ? "Continue" : "Pause");
+  const state = isConnected ? isPaused ? "Paused" : "Live" : isEnded ? "The drill has ended." : failure;
+  setText(byId("connection"), state);
+  byId("connection").className = !isConnected && !isEnded ? "failed" : isPaused ? "" : "live";
+  const news = changedIds.size > 0 ? " (" + changedIds.size + " new)" : "";
+  setText(byId("pause"), isPaused ? "Continue" + news : "Pause");
   byId("pause").hidden = false;
 }
 
 // ---- The stream
 
 function receive(data) {
-  if (data.hello && hello && hello.run !== data.hello.run) forgetAll();
+  if (data.hello && hello && hello.run !== data.hello.run) forgetAll(); // the server is another one
   if (data.addresses) showAddresses(data.addresses);
   if (data.hello) start(data.hello);
   let finished = null;
@@ -494,6 +509,7 @@ function receive(data) {
   if (data.rounds) changedViews.add("drill");
   if (finished && view === "requests" && !isPaused) announce(finished);
   if (data.requests) updateTitle();
+  if (isPaused) showStatus();
   schedule();
 }
 
@@ -516,6 +532,8 @@ function showAddresses(newAddresses) {
 
 /** Forgets the last run of the server. */
 function forgetAll() {
+  hasRestarted = true;
+  isPaused = false;
   for (const collection of [requests, changedIds, articles, peopleByKey]) collection.clear();
   people.length = roundKeys.length = 0;
   rounds = [];

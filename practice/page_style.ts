@@ -47,7 +47,8 @@ header, nav, .bar { display: flex; flex-wrap: wrap; align-items: center; gap: 0.
 header { margin-bottom: 0.5rem; padding-bottom: 0.4rem; border-bottom: 1px solid var(--line); }
 nav a { padding: 0.25rem 0; border-bottom: 3px solid transparent; }
 nav a[aria-current] { border-color: currentcolor; font-weight: bold; text-decoration: none; }
-#connection { margin: 0 0 0 auto; font-weight: bold; color: var(--bad); }
+#connection { margin: 0 0 0 auto; font-weight: bold; }
+#connection.failed { color: var(--bad); }
 #connection.live { color: var(--good); }
 .bar { margin: 0.25rem 0 0.5rem; align-items: baseline; }
 details { flex: 1 1 20rem; }
@@ -104,9 +105,14 @@ thead button {
 /* A user id can be anything. It must not cover other rows. */
 th bdi { display: block; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 .done { background: var(--good-back); color: var(--good); font-weight: bold; }
+@media (max-width: 40rem) { /* the IP address and the number of keys asked for are left out */
+  table { min-width: 36rem; }
+  th:nth-child(2), td:nth-child(2), th:nth-child(3), td:nth-child(3) { display: none; }
+}
 @media (min-width: 80rem) {
   table { font-size: 1.125rem; }
-  .number { width: 7.5rem; }
+  .number { width: 6.5rem; }
+  .user { width: 16%; }
   .address { width: 13%; }
 }
 

@@ -59,7 +59,7 @@ export type RemarkCode =
   | "host-empty" | "host-scheme" | "host-path" | "host-tuple" | "host-comma" | "host-invalid"
   | "connection-option"
   | "lf-cr-behind" | "extra-line-end" | "nul-behind" | "fields-behind" | "bytes-behind"
-  | "nothing-sent" | "no-line-end" | "no-empty-line" | "too-large" | "body-incomplete"
+  | "nothing-sent" | "nothing-yet" | "no-line-end" | "no-empty-line" | "too-large" | "body-incomplete"
   | "chunks-incomplete" | "bad-chunk" | "length-not-a-number" | "two-lengths"
   | "length-and-chunked" | "unknown-coding" | "user-not-utf-8" | "no-host" | "two-hosts"
   | "blank-line-first" | "lf-alone" | "value-line-end" | "question-mark" | "query"
@@ -632,6 +632,9 @@ const TABLE = {
     ["nothing-sent", 400, null,
       "no bytes received",
       "call `sendall()` before `recv()`; after `makefile()` and `write()`, call `flush()`"],
+    ["nothing-yet", "note", null, // only on the page
+      "no bytes received yet",
+      "if this is your client, call `sendall()` before `recv()`; browsers open such connections too"],
     ["no-line-end", 400, null,
       (_, { came }) => `no line ending after the last line (${octets(came)} received)`,
       "add `\"\\r\\n\\r\\n\"` to the end of the request"],

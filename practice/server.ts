@@ -84,9 +84,11 @@ export interface KeyServerOptions {
    */
   delay?: number;
   /**
-   * Whether browsers get a page that shows what the server has received. A student sees the requests
-   * from the IP address of the browser. On the machine of the server, the page also has a table of
-   * all users. The requests of browsers have no fault, and their events have `isBrowser`.
+   * Whether browsers get a page that shows what the server has received. They find it at
+   * `http://<hostname>:<port>/`, with an IP address or `localhost`. A student sees the requests from
+   * the IP address of the browser. On the machine of the server, the page also has a table of all
+   * users. The requests of browsers have no fault, and their events have `isBrowser`. Once a browser
+   * has come, a connection without a byte is closed without a response.
    * @default {false}
    */
   page?: boolean;

@@ -19,6 +19,7 @@ const IDLE_SHARE = 9; // times as long as that, the next messages wait
 const BEAT_TIME = 15_000; // ms without a message after which an empty one is sent
 const STUCK_TIME = 60_000; // ms after which a page that reads nothing is given up
 const SPARE_TIME = 10_000; // ms around a browser's visit in which it opens spare connections
+const LAST_TIME = 200; // ms for the last messages when the server stops
 const MAX_VISITORS = 10_000;
 const RECONNECT_TIME = 2_000; // ms
 
@@ -60,7 +61,9 @@ export class EventStream {
   change: number;
   #send: Send;
   #onSent: () => void;
-  #sent = performance.now();
+  /** Resolves when the last message is sent. It never rejects. */
+  sent: Promise<void> = Promise.resolve();
+  #sentAt = performance.now();
 
   constructor(visitor: Visitor, change: number, send: Send, close: () => void, onSent: () => void) {
     this.visitor = visitor;
@@ -71,18 +74,20 @@ export class EventStream {
   }
 
   /** Sends a message. Does not wait until the page has read it. */
-  async send(bytes: Uint8Array): Promise<void> {
+  send(bytes: Uint8Array): void {
     this.isBusy = true;
-    this.#sent = performance.now();
-    if (!await this.#send(bytes)) return;
-    this.isBusy = false;
-    this.#onSent();
+    this.#sentAt = performance.now();
+    this.sent = this.#send(bytes).then((isSent) => {
+      if (!isSent) return;
+      this.isBusy = false;
+      this.#onSent();
+    });
   }
 
   /** Shows the page that it is still connected. Returns `false` if the page does not read. */
   beat(now: number): boolean {
-    if (this.isBusy) return now - this.#sent < STUCK_TIME;
-    if (now - this.#sent >= BEAT_TIME) this.send(BEAT);
+    if (this.isBusy) return now - this.#sentAt < STUCK_TIME;
+    if (now - this.#sentAt >= BEAT_TIME) this.send(BEAT);
     return true;
   }
 }
@@ -147,9 +152,12 @@ export class Viewer {
       accept.includes(EVENTS_TYPE) && path === "/events";
   }
 
-  /** Returns whether a browser has already come from there. */
+  /**
+   * Returns whether a browser has already come from there. During a drill, it always returns `false`:
+   * the drill must judge a client that sends nothing.
+   */
   knows({ owner }: Visitor): boolean {
-    return this.#visits.has(owner);
+    return this.#visits.has(owner) && !this.#history.isDrill;
   }
 
   /**
@@ -226,10 +234,16 @@ export class Viewer {
     this.#streams.delete(stream);
   }
 
-  /** Closes all streams. */
-  stop(): void {
+  /** Sends the last news to all pages, and closes their streams. Takes a moment at most. */
+  async stop(): Promise<void> {
     this.#isStopped = true;
     clearTimeout(this.#timer);
+    this.#sendNews(performance.now() + LAST_TIME);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, LAST_TIME);
+    Promise.all([...this.#streams].map(({ sent }) => sent)).then(() => resolve());
+    await promise;
+    clearTimeout(timer);
     for (const stream of this.#streams) stream.close();
   }
 

@@ -71,7 +71,7 @@ test("startKeyServer() tells a browser that it cannot send KEY or PUT, and links
   for (
     const [path, status, allow, words] of [
       ["/user/Ada/", 405, "KEY", "A browser cannot send KEY"],
-      [`/key/Ada/${KEY}/`, 405, "PUT", "A browser cannot send PUT"],
+      [`/key/Ada/${KEY}/`, 405, "PUT", "The address bar cannot send PUT"],
       ["/%3Cscript%3E", 404, undefined, "Nothing is here"],
     ] as const
   ) {
@@ -172,7 +172,7 @@ test("startKeyServer() takes GET for a client's if another request came before i
   assertEquals(page.requests.map(({ status }) => status), [200, 404]);
 });
 
-test("startKeyServer() withdraws the remarks on an incomplete request that is a browser's", async () => {
+test("startKeyServer() withdraws an incomplete request that is a browser's", async () => {
   await using server = show({ idleTimeout: 200 });
   using page = new Page(server, { from: "127.0.0.1" });
   using client = await Client.to(server);
@@ -180,8 +180,7 @@ test("startKeyServer() withdraws the remarks on an incomplete request that is a 
   await until(() => page.requests[0]?.remarks.length > 0);
   await client.send(`Accept: ${ACCEPT}\r\n\r\n`);
   assertEquals(statusOf(await client.read()), 200);
-  await until(() => page.requests[0].closedBy !== null);
-  assertEquals(page.requests[0].remarks, []);
+  await until(() => page.requests[0].isWithdrawn);
   assertEquals(page.users, []);
 });
 
@@ -215,7 +214,13 @@ test("startKeyServer() makes no remark on a spare connection of a browser", asyn
   assertEquals(await before.read(), ""); // a browser would show a response to nothing
   assertEquals(await after.read(), "");
   assertEquals(clientEvents(server), []);
-  assertEquals(server.remarks(), []);
+  assertEquals(server.remarks(), ["nothing-yet", "nothing-yet"]); // only for the page
+  using page = new Page(server);
+  await until(() => page.requests.length === 2);
+  for (const { closedBy, remarks, status } of page.requests) {
+    assertEquals([closedBy, status, remarks[0].severity], ["server", null, "note"]);
+  }
+  assertEquals(page.users, []);
 });
 
 test("startKeyServer() takes a request over a connection that looked like a spare one", async () => {
@@ -225,8 +230,10 @@ test("startKeyServer() takes a request over a connection that looked like a spar
   await delay(200);
   await client.send("KEY /user/Ada HTTP/1.1\r\nHost: a\r\nUser-Agent: b\r\n\r\n");
   assertEquals(statusOf(await client.read()), 404);
-  assertEquals(server.remarks()[0], "no-final-slash");
+  assertEquals(server.remarks().slice(0, 2), ["nothing-yet", "no-final-slash"]);
   assertEquals(clientEvents(server)[0].type, "request");
+  using page = await new Page(server).untilRequests(1);
+  assertEquals(page.requests[0].remarks[0].code, "no-final-slash");
 });
 
 test("startKeyServer() remarks on a connection without a byte if no browser has come", async () => {
@@ -264,6 +271,7 @@ test("startKeyServer() streams each request with its remarks, bytes and response
     fault: null,
     reads: 1,
     closedBy: "server",
+    isWithdrawn: false,
     remarks: [{
       severity: "error",
       code: "no-final-slash",
@@ -495,13 +503,14 @@ Deno.test("startKeyServer() reports a connection without a byte at its end if a 
   performance.now = now;
   using client = await Client.to(server);
   const begin = performance.now();
-  await server.event("remark");
+  await server.event("remark", ({ isBrowser }) => !isBrowser);
   assert(performance.now() - begin >= 400); // not after the first idle timeout
   assertEquals(await client.read(), "");
-  assertEquals(server.remarks(), ["nothing-sent"]);
+  assertEquals(server.remarks(), ["nothing-yet", "nothing-sent"]);
   using page = new Page(server);
   await until(() => page.users[0]?.errors === 1);
-  assertEquals(page.requests[0].closedBy, "server");
+  const [{ closedBy, remarks }] = page.requests;
+  assertEquals([closedBy, remarks.map(({ code }) => code)], ["server", ["nothing-sent"]]);
 });
 
 Deno.test("startKeyServer() shuts down in time although pages are open", async () => {
@@ -522,6 +531,16 @@ Deno.test("startKeyServer() closes a stream over which a browser sends more than
   assertEquals(page.isClosed, false);
   page.socket.write(new Uint8Array(100_000));
   await until(() => page.isClosed);
+});
+
+Deno.test("startKeyServer() sends the last news to each page before it shuts down", async () => {
+  const server = show();
+  using page = new Page(server);
+  await until(() => page.messages.length > 0);
+  await talk(server, CLOSING_REQUEST);
+  await server.shutdown();
+  await until(() => page.isClosed);
+  assertEquals(page.requests.map(({ status }) => status), [200]);
 });
 
 Deno.test("startKeyServer() can shut down before it has loaded the page", async () => {
@@ -594,7 +613,7 @@ Deno.test("Viewer keeps nothing for a page that does not read", async () => {
   await until(() => sent.length === 3);
   const [, json] = /^data: (.*)$/m.exec(text(sent[2]))!;
   assertEquals(JSON.parse(json).requests.map(({ id }: { id: number }) => id), [2, 3, 4, 5]);
-  viewer.stop();
+  await viewer.stop();
 });
 
 Deno.test("Viewer sends an empty message to a page that gets nothing else", async () => {
@@ -607,10 +626,10 @@ Deno.test("Viewer sends an empty message to a page that gets nothing else", asyn
   assertEquals(sent.length, 1);
   stream.beat(performance.now() + 16_000);
   assertEquals(sent[1], "data: {}\n\n");
-  viewer.stop();
+  await viewer.stop();
 });
 
-Deno.test("Viewer closes the oldest page of the machine with most pages if there are too many", () => {
+Deno.test("Viewer closes the oldest page of the machine with most pages if there are too many", async () => {
   const viewer = new Viewer("127.0.0.1");
   const closed: string[] = [];
   const open = (owner: string, name: string) => {
@@ -626,7 +645,7 @@ Deno.test("Viewer closes the oldest page of the machine with most pages if there
   open("192.0.2.3", "c");
   open("192.0.2.1", "a");
   assertEquals(closed, ["b0", "b1"]);
-  viewer.stop();
+  await viewer.stop();
   assertEquals(closed.length, 302);
 });
 
@@ -638,7 +657,7 @@ Deno.test("Viewer makes one message for all pages that need the same", async () 
   for (let n = 0; n < 10; n++) viewer.open(VISITOR, "", send, () => {});
   await until(() => sent.length === 20);
   assertEquals(new Set(sent).size, 11); // ten greetings, and one message
-  viewer.stop();
+  await viewer.stop();
 });
 
 Deno.test("Viewer stops after a while so that clients come first, and continues later", async () => {
@@ -656,7 +675,7 @@ Deno.test("Viewer stops after a while so that clients come first, and continues 
   }
   await until(() => sent.length >= 8);
   assertEquals(new Set(sent.slice(0, 8)).size, 8); // nobody gets a second part before the others
-  viewer.stop();
+  await viewer.stop();
 });
 
 Deno.test("Viewer sends no more over a closed connection", async () => {
@@ -666,7 +685,7 @@ Deno.test("Viewer sends no more over a closed connection", async () => {
   addRequest(viewer, 1);
   await delay(150);
   assertEquals([count, stream.isBusy], [1, true]);
-  viewer.stop();
+  await viewer.stop();
 });
 
 Deno.test("Viewer sends nothing after it was stopped", async () => {
@@ -674,8 +693,8 @@ Deno.test("Viewer sends nothing after it was stopped", async () => {
   let count = 0;
   const send = () => Promise.resolve(++count > 0);
   viewer.open(VISITOR, "", send, () => {});
-  addRequest(viewer, 1); // it would be sent a moment later
-  viewer.stop();
+  await Promise.resolve();
+  await viewer.stop();
   addRequest(viewer, 2);
   await delay(150);
   assertEquals(count, 1);
