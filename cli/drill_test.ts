@@ -385,5 +385,5 @@ Deno.test("main() --drill FILE needs --allow-run", { ignore: isAllowed }, async 
   const { exit, stdout, stderr } = await run(["--drill", "client.py", "-p0"]);
   assertEquals([exit, stdout], [2, ""]);
   const message = "key_client: Cannot run python3: add --allow-run before main.ts";
-  assertEquals(stderr.trimEnd().split("\n")[1], message);
+  assertEquals(stderr.trimEnd().split("\n")[2], message);
 });
