@@ -175,7 +175,7 @@ const FAULT_WIRES: Record<
 
 for (const [fault, [pattern, end, status]] of Object.entries(FAULT_WIRES)) {
   test(`startKeyServer() with the fault ${fault} does exactly that on the wire`, async () => {
-    await using server = listen({ idleTimeout: 20, delay: 50, fault: fault as FaultName });
+    await using server = listen({ idleTimeout: 200, delay: 50, fault: fault as FaultName });
     const response = await capture(server, KEY_REQUEST, end === "open" ? 246 : Infinity);
     assertMatch(response.wire, pattern);
     assertEquals(response.end, end);
@@ -226,13 +226,13 @@ Deno.test("deliver() changes nothing", () => {
 });
 
 test("startKeyServer() with the fault keep-open never closes first", async () => {
-  await using server = listen({ idleTimeout: 20, fault: "keep-open" });
+  await using server = listen({ idleTimeout: 100, fault: "keep-open" });
   using client = await Client.to(server);
   await client.send(KEY_REQUEST);
   const key = bodyOf(await client.read(246));
+  const { remark } = await server.event("remark", ({ remark }) => remark.code === "kept-open");
   await delay(200);
   assertEquals(server.remarks().filter((code) => code === "kept-open").length, 1); // once
-  const { remark } = await server.event("remark", ({ remark }) => remark.code === "kept-open");
   assertStringIncludes(remark.help, "stop after Content-Length (128 bytes)");
   await client.send(`PUT /key/Ada/${key}/ HTTP/1.1\r\nHost: a\r\nUser-Agent: b\r\n\r\n`);
   assertEquals(bodyOf(await client.read(1)), SUCCESS);
@@ -244,7 +244,7 @@ test("startKeyServer() with the fault keep-open never closes first", async () =>
 });
 
 test("startKeyServer() with the fault silent hears all, never answers, and ends when it should", async () => {
-  const server = listen({ idleTimeout: 20, fault: "silent" });
+  const server = listen({ idleTimeout: 100, fault: "silent" });
   using client = await Client.to(server);
   await client.send(KEY_REQUEST);
   await server.event("answer");
@@ -405,7 +405,7 @@ test("startKeyServer() sends no 100 before a broken answer", async () => {
 });
 
 test("startKeyServer() with the fault silent is so to a client that has ended its half", async () => {
-  await using server = listen({ idleTimeout: 20, fault: "silent" });
+  await using server = listen({ idleTimeout: 100, fault: "silent" });
   using client = await Client.to(server);
   await client.send(KEY_REQUEST);
   await client.conn.closeWrite();
@@ -512,7 +512,7 @@ targetTest(
   "startKeyServer() closes a connection as without a fault if its last response was sound",
   async () => {
     for (const fault of ["silent", "keep-open"] as const) {
-      await using server = listen({ idleTimeout: 20, fault, faultOn: "PUT" });
+      await using server = listen({ idleTimeout: 100, fault, faultOn: "PUT" });
       assertEquals(bodyOf(await talk(server, KEY_REQUEST)).length, 128); // which reads to the close
       assertEquals(server.remarks().at(-1), "idle");
       using held = await Client.to(server);
@@ -534,7 +534,7 @@ targetTest(
 targetTest(
   "startKeyServer() does not hold a sound connection open under a fault on the other method",
   async () => {
-    await using server = listen({ idleTimeout: 20, fault: "truncate", faultOn: "PUT" });
+    await using server = listen({ idleTimeout: 100, fault: "truncate", faultOn: "PUT" });
     using sound = await Client.to(server);
     await sound.send(CLOSING_REQUEST);
     await sound.read();
@@ -554,7 +554,7 @@ targetTest(
 targetTest(
   "startKeyServer() holds a connection open only for a fault that its last response had",
   async () => {
-    await using server = listen({ idleTimeout: 20 });
+    await using server = listen({ idleTimeout: 100 });
     using client = await Client.to(server);
     await client.send(KEY_REQUEST);
     await client.response();
