@@ -59,17 +59,10 @@ export class Page implements Disposable {
 
   #take(data: string): void {
     this.#received += data;
-    if (this.head === "") {
-      const end = this.#received.indexOf("\r\n\r\n");
-      if (end < 0) return;
-      this.head = this.#received.slice(0, end + 4);
-      this.#received = this.#received.slice(end + 4);
-    }
-    const events = this.#received.split("\n\n");
-    this.#received = events.pop()!;
-    for (const event of events) {
-      const [, id, json] = /^retry: \d+\nid: (.*)\ndata: (.*)$/s.exec(event) ?? [];
-      if (id === undefined) continue; // a comment
+    this.head ||= /^.*?\r\n\r\n/s.exec(this.#received)?.[0] ?? "";
+    const whole = /^.*\n\n/s.exec(this.#received)?.[0] ?? ""; // complete messages
+    this.#received = this.#received.slice(whole.length);
+    for (const [, id, json] of whole.matchAll(/^retry: \d+\nid: (.*)\ndata: (.*)$/gm)) {
       this.ids.push(id);
       this.messages.push(JSON.parse(new TextDecoder().decode(bytes(json))));
     }
