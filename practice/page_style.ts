@@ -100,6 +100,7 @@ thead button {
 [aria-sort] button::after { content: " ▲"; font-size: 0.75em; }
 [aria-sort="descending"] button::after { content: " ▼"; }
 .number { width: 5.5rem; text-align: right; }
+.number[data-column="time"] { width: 8rem; }
 .user { width: 18%; }
 .address { width: 10rem; }
 /* A user id can be anything. It must not cover other rows. */

@@ -58,7 +58,8 @@ const table = await browser.open("http://127.0.0.1:5000/#class", {
   scale: 1.5,
 });
 await table.until(`document.querySelectorAll("#people tr").length > 12`);
-await table.evaluate(`document.querySelector("#students").textContent = "http://192.0.2.7:5000/";
+await table.evaluate(`document.querySelector("#invitation").hidden = false;
+  document.querySelector("#students").textContent = "http://192.0.2.7:5000/";
   for (const { children: [, cell] } of document.querySelectorAll("#people tr")) {
     cell.textContent = cell.textContent.replace(/[.]1$/, ".20").replace("127.0.0", "192.0.2");
   }`);
