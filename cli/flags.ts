@@ -116,7 +116,7 @@ export interface Flags {
   offline: boolean;
   /** Whether the server shows browsers a page. */
   page: boolean;
-  /** What the drill judges: a file, a command, or by default whatever client connects. */
+  /** What the drill judges: a file, a command, or by default any client that connects. */
   candidate: string | string[] | undefined;
 }
 

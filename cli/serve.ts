@@ -80,7 +80,7 @@ function invitation(addr: Deno.NetAddr): string {
     `key_client: students open ${students}, with the IP address of this machine\n`;
 }
 
-/** Returns a row as JSON has it. */
+/** Returns a row for JSON. */
 function userOf({ time, ...row }: UserRow) {
   return { ...row, time: new Date(time).toISOString() };
 }

@@ -319,7 +319,7 @@ Deno.test("main() --serve counts no browser, and logs one only with -v", async (
   }
 });
 
-Deno.test("main() --serve --json prints no request of a browser, except with -v", async () => {
+Deno.test("main() --serve --json prints requests of a browser only with -v", async () => {
   for (const isVerbose of [false, true]) {
     await using server = await serving(isVerbose ? ["--json", "-v"] : ["--json"]);
     const wire = "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: text/html\r\n\r\n";

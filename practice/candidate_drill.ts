@@ -118,7 +118,7 @@ export class CandidateDrill implements Drill {
   #hear(event: KeyServerEvent): void {
     notify(this.#options.onEvent, event);
     const { connection, isBrowser, type } = event;
-    if (isBrowser && type === "remark") return; // it may still be the candidate's
+    if (isBrowser && type === "remark") return; // it may be the candidate's
     if (isBrowser) this.#events.drop(connection);
     else this.#events.add(event, true);
     if (type === "connected") this.#open.add(connection);

@@ -103,7 +103,7 @@ export class Connection {
   #connectedAt = performance.now();
   #peer: Deno.NetAddr;
   #host: string; // the address that the client has connected to, as in a Host header
-  #visitor: Visitor; // if it is a browser
+  #visitor: Visitor; // for the viewer
   #bytes = new Uint8Array(1024);
   #received = 0;
   #incoming: Incoming;
@@ -113,7 +113,7 @@ export class Connection {
   #wake: () => void = () => {}; // ends a pause
   #ahead: { bytes: Uint8Array; reading: Promise<number | null> } | undefined = undefined;
   #endedBy: "client" | "server" | undefined = undefined;
-  #isBrowser = false; // whether a browser has sent the current request
+  #isBrowser = false; // whether the next event is a browser's
   #stream: EventStream | undefined = undefined;
 
   constructor(readonly server: Host, readonly conn: Conn, readonly id: number) {
@@ -257,8 +257,8 @@ export class Connection {
   }
 
   /**
-   * Handles a connection without a byte that may be a browser's. First only the page shows it. Then
-   * it is closed without a response: a browser would take that for the response to its next request.
+   * Handles a connection on which nothing came, maybe a browser's. First only the page shows it.
+   * Then it is closed without a response, which a browser would use for its next request.
    */
   #tickSpare(isLong: boolean): void {
     const { said } = this.#incoming;
@@ -396,21 +396,21 @@ export class Connection {
     return this.#received === 0 && viewer?.isSpare(this.#visitor, this.#connectedAt) === true;
   }
 
-  /** Returns whether a browser has sent the request. Then it is the first one on its connection. */
+  /** Returns whether a browser has sent the request: only the first on a connection counts. */
   #isFromBrowser(request: ReceivedRequest): boolean {
     const { viewer } = this.server;
     return request.method === "GET" && viewer !== undefined && this.#last === NO_EXCHANGE &&
       viewer.isBrowser(request, this.#bytes.subarray(0, request.size));
   }
 
-  /** Responds to a browser, with a page or a stream of events. No response to it has a fault. */
+  /** Responds to a browser, with a page or a stream of events, without a fault. */
   async #show(request: ReceivedRequest): Promise<void> {
     const { method, size } = request;
     const viewer = this.server.viewer!;
     this.#enter("answering");
     this.#isBrowser = true;
     const bytes = this.#bytes.slice(0, size);
-    this.#received = 0; // what follows is ignored: a browser waits for the response
+    this.#received = 0; // ignores later bytes: a browser waits for the response
     this.#emit({ type: "request", bytes, reads: this.#incoming.reads, method });
     const { lastId, ...response } = await viewer.respond(request, bytes, this.#visitor);
     this.#emit({ type: "answer", ...response, request: bytes, method });

@@ -348,7 +348,7 @@ Deno.test("startDrill() keeps of a client that never stops only so much", async 
 
 // ---- The page
 
-test("startDrill() shows its rounds and the requests on the page, which is no client", async () => {
+test("startDrill() shows rounds and requests on the page, and ignores the browser", async () => {
   await using drill = drillOf({ faults: ["drip", "status-404", "chunked"], page: true });
   using page = new Page(drill);
   const states = () => page.rounds?.map(({ label, state }) => `${label} ${state}`);

@@ -36,9 +36,9 @@ export interface ConnectionEvent {
   /** When it happened: the milliseconds that `Date.now()` returns. */
   time: number;
   /**
-   * Present, and `true`, if a browser has sent the request to see the page, or if the connection is
-   * probably a spare one of a browser. It is not a mistake of a client. The event `connected` never
-   * has it: the server cannot know yet who has connected.
+   * `true` if a browser has sent the request, or if the connection may be a spare one of a browser.
+   * Such an event is not a client's mistake. The event `connected` never has `isBrowser`: then
+   * the server cannot know yet what the client is.
    */
   isBrowser?: true;
 }

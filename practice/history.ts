@@ -1,8 +1,8 @@
 /**
  * Remembers the last requests of each client, the users and the rounds of a drill, for the page.
  *
- * Each change has a number. A page that knows the number of the last change that it got can ask for
- * all later changes. So nothing has to be kept for each page.
+ * Each change has a number. A page sends the number of the last change that it got, and gets all
+ * later changes. So nothing has to be kept for each page.
  *
  * @module
  */
@@ -32,7 +32,7 @@ const MAX_USER = 256; // characters
 const MAX_ADDRESSES = 10;
 const OVERHEAD = 1500; // bytes of an entry, roughly, besides its request and its response
 const REMARK_OVERHEAD = 500;
-// Remarks that are not true any more when the rest of the request has come.
+// Remarks that become wrong when the rest of the request arrives.
 const INCOMPLETE: RemarkCode[] = [
   "nothing-yet",
   "nothing-sent",
@@ -45,7 +45,7 @@ const NO_BYTES = new Uint8Array();
 const LF = 0x0a;
 const CR = 0x0d;
 
-/** The first bytes of a message, and how many it has. */
+/** The first bytes of a message, and its size. */
 interface Kept {
   readonly bytes: Uint8Array;
   readonly size: number;
@@ -83,7 +83,7 @@ interface Client {
 /** What has changed since a page got the last message. */
 export interface News {
   readonly data: PageData;
-  /** The number of the last change that the page knows then. There may be more. */
+  /** The number of the last change in `data`. Later changes may follow. */
   readonly change: number;
 }
 
@@ -99,7 +99,7 @@ export interface View {
 export class History {
   #change = 0; // the number of the last change
   #lastId = 0;
-  #clients = new Map<string, Client>(); // by owner; the last one has changed last
+  #clients = new Map<string, Client>(); // by owner, in the order of changes
   #size = 0;
   #last = new Map<number, Entry>(); // by connection: its last request
   #users = new UserTable();
@@ -115,12 +115,12 @@ export class History {
     return this.#change;
   }
 
-  /** The addresses, with the port, at which clients have reached the server. */
+  /** The IP addresses and ports that clients have connected to. */
   get addresses(): readonly string[] {
     return this.#addresses;
   }
 
-  /** Whether there is a drill. */
+  /** Whether a drill runs. */
   get isDrill(): boolean {
     return this.#rounds !== undefined;
   }
@@ -131,7 +131,7 @@ export class History {
     this.#roundsChange = ++this.#change;
   }
 
-  /** Adds an address at which a client has reached the server. */
+  /** Adds an IP address and port that a client has used. */
   addAddress(address: string): void {
     if (this.#addresses.length >= MAX_ADDRESSES || this.#addresses.includes(address)) return;
     this.#addresses.push(address);
@@ -323,7 +323,7 @@ function keep(bytes: Uint8Array): Kept {
 }
 
 function setResponse(entry: Entry, { status, bytes, fault, error }: AnswerEvent): Entry {
-  const before = entry.response; // a `100 Continue`, if anything
+  const before = entry.response; // only a `100 Continue`
   entry.response = keep(before ? concat([before.bytes, bytes]) : bytes);
   if (status === 100) return entry;
   entry.status = status;

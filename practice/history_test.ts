@@ -59,7 +59,7 @@ Deno.test("History.since() returns only what has changed", () => {
   assertEquals(requestsOf(history, view.owner, change).map(({ id }) => id), [1]);
 });
 
-Deno.test("History attaches a note after the response to that request", () => {
+Deno.test("History adds a note after a response to its request", () => {
   const history = new History();
   const events = new Events(1);
   for (const event of [events.request(REQUEST), events.answer(REQUEST)]) history.add(event, "a");
@@ -70,7 +70,7 @@ Deno.test("History attaches a note after the response to that request", () => {
   assertEquals(request.remarks.map(({ code }) => code), ["idle"]);
 });
 
-Deno.test("History keeps the first 4096 bytes, and an excerpt of the marked part after them", () => {
+Deno.test("History keeps the first 4096 bytes, and an excerpt if the mark comes later", () => {
   const history = new History();
   const events = new Events(1);
   const content = bytes(`KEY /user/Ada/ HTTP/1.1\r\nX: ${"x".repeat(9000)}\nHost: a\r\n\r\n`);

@@ -1,5 +1,5 @@
 /**
- * The practice server: accepts connections, keeps their clock, and shuts down.
+ * The practice server: accepts connections, runs their clock, and shuts down.
  *
  * @module
  */
@@ -144,7 +144,7 @@ export class Server implements KeyServer {
   }
 
   async #run(hasPage: boolean): Promise<void> {
-    if (hasPage) { // loaded only if it is asked for; clients that connect now are accepted later
+    if (hasPage) { // loaded only if needed; clients that connect now are accepted later
       const { Viewer } = await import("./viewer.ts");
       this.viewer = new Viewer(this.addr.hostname);
       if (this.#rounds) this.viewer.rounds = this.#rounds;
@@ -231,7 +231,7 @@ export class Server implements KeyServer {
   #makeRoom(): boolean {
     const now = performance.now();
     const candidates = [...this.connections].filter((connection) => connection.isIdle(now));
-    // A page comes first only if nothing else can be closed: it would connect again.
+    // Pages come last, because they would connect again.
     const order = (connection: Connection) => Number(connection.isStreaming);
     candidates.sort((a, b) => order(a) - order(b) || a.since - b.since);
     candidates[0]?.giveUp();

@@ -3,7 +3,7 @@
  * {@linkcode PAGE} once. Everything else comes over a stream of events, as `PageData`.
  *
  * The page is one document without other files. The server allows its style and its script by their
- * hashes, so there are no `style` attributes and no `on...` attributes.
+ * hashes, so the page has no `style` and no `on...` attributes.
  *
  * @module
  */
@@ -102,10 +102,10 @@ export const PAGE: string = `${headOf("Key server")}
 `;
 
 /**
- * Returns a small page with a message, such as that a browser cannot send KEY.
+ * Returns a small page with a message, such as "A browser cannot send KEY".
  *
  * @param title The title.
- * @param paragraphs The text. In it, text in backquotes becomes code.
+ * @param paragraphs The text. Text in backquotes becomes code.
  * @param link The address of the page with all requests, if the message should have a link to it.
  * @returns The document.
  */

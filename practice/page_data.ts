@@ -7,7 +7,7 @@
 
 import type { Severity } from "./remark.ts";
 
-/** How many requests of each client the page shows. */
+/** How many requests from one machine it shows. */
 export const MAX_REQUESTS = 100;
 /** How many bytes of a request, and of its response, the page shows. */
 export const MAX_SHOWN_BYTES = 4096;
@@ -17,7 +17,7 @@ export interface PageData {
   /** Only in the first message of a stream. */
   hello?: PageHello;
   /**
-   * The addresses, with the port, at which clients have reached the server. Only on the machine that
+   * The IP addresses and ports that clients have connected to. Only on the machine that
    * the server runs on.
    */
   addresses?: string[];
@@ -41,7 +41,7 @@ export interface PageHello {
   isDrill: boolean;
   /** Whether other machines can connect. */
   isShared: boolean;
-  /** The server's clock: milliseconds, as of `Date.now()`. */
+  /** The server's clock: milliseconds, like `Date.now()`. */
   time: number;
 }
 
@@ -49,7 +49,7 @@ export interface PageHello {
 export interface PageRequest {
   /** Its number. A later request has a higher one. */
   id: number;
-  /** When it came: milliseconds, as of `Date.now()`. */
+  /** When it came: milliseconds, like `Date.now()`. */
   time: number;
   /** The number of its connection. */
   connection: number;
@@ -72,7 +72,7 @@ export interface PageRequest {
   response: PageBytes | null;
   /** Which side closed the connection; `null` while it is open. */
   closedBy: "client" | "server" | null;
-  /** Whether it was a browser's, so that the page must remove it. */
+  /** Whether a browser has sent it. Then the page removes it. */
   isWithdrawn: boolean;
 }
 
@@ -90,7 +90,7 @@ export interface PageRemark {
 
 /** Bytes as ASCII text, with escape sequences. */
 export interface PageBytes {
-  /** How many bytes there are. The lines have at most the first {@linkcode MAX_SHOWN_BYTES}. */
+  /** How many bytes it has. The lines have at most the first {@linkcode MAX_SHOWN_BYTES}. */
   size: number;
   lines: PageSegment[][];
 }
@@ -110,7 +110,7 @@ export interface PageUser {
   errors: number;
   /** The fact of the last remark. */
   remark: string | null;
-  /** When the last request came: milliseconds, as of `Date.now()`. */
+  /** When the row changed: milliseconds, like `Date.now()`. */
   time: number;
 }
 
@@ -120,7 +120,7 @@ export interface PageRound {
   label: string;
   /** What the server does in this round. */
   description: string;
-  /** `next` while it waits for a client; `running`; or the verdict. */
+  /** `later`; `next` (waits for a client); `running`; the verdict. */
   state: "later" | "next" | "running" | "passed" | "failed";
   /** Why it failed. */
   rationale: string | null;

@@ -20,7 +20,7 @@ export interface HtmlResponse {
 /**
  * Returns the response to a browser.
  *
- * @param path The path that it asked for; `undefined` if its Host header does not name this server.
+ * @param path The requested path; `undefined` if Host is not an IP address or `localhost`.
  * @param host The IP address and the port of the server.
  * @returns The response.
  */

@@ -1,5 +1,5 @@
 /**
- * The script of the page for browsers. It runs in the browser, so it is text here.
+ * The script of the page, as a string: it runs in the browser.
  *
  * Text from the network only becomes text nodes, never HTML.
  *
@@ -18,7 +18,7 @@ const MAX_PEOPLE = 10000; // as many as the server remembers
 const MAX_SHOWN_BYTES = ${MAX_SHOWN_BYTES}; // of a request or a response; the server sends no more
 const MAX_DIMMED = 100; // lines whose line ending is an element; thousands would be slow
 const QUIET_INTERVAL = 5000; // ms
-const ANNOUNCE_DELAY = 1000; // ms; of the requests in this time, only the last is announced
+const ANNOUNCE_DELAY = 1000; // ms; only the last request in this time is announced
 const RECONNECT_DELAY = 3000; // ms
 const SILENT_TIME = 40000; // ms; the server sends something every 15 s
 const HIDDEN_TIME = 5000; // ms; a browser has only 6 connections to a server, for all tabs
@@ -51,7 +51,7 @@ function makeSign(...children) {
   return sign;
 }
 
-/** Makes text from the network. Text in backquotes becomes code. */
+/** Shows text from the network. Text in backquotes becomes code. */
 function rich(text) {
   const parts = text.split(/\x60([^\x60]+)\x60/);
   return make("span", "text", ...parts.map((part, at) => at % 2 ? make("code", "", part) : part));
@@ -62,7 +62,7 @@ function labelled(className, label, text, labelClass = "dim") {
   return make("p", className, make("span", labelClass, label + ": "), text);
 }
 
-/** Changes a text only if it differs, so that a selection in it stays. */
+/** Sets the text only if it differs, so that a selection stays. */
 function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
@@ -108,7 +108,7 @@ function outcomeOf({ status, response, closedBy }) {
   return response && response.size > 0 ? "not HTTP" : "no response";
 }
 
-/** Returns whether the filter lets a request pass. If it has no user id, it may be anyone's. */
+/** Returns whether the filter shows a request. Without a user id, a request may be anyone's. */
 function isVisible({ user }) {
   const wanted = byId("filter").value.trim().toLowerCase();
   return wanted === "" || user === null || user.toLowerCase() === wanted;
@@ -152,7 +152,7 @@ function remarkOf({ severity, code, fact, help, fix, excerpt }) {
     help && labelled("help", "help", rich(help)));
 }
 
-/** Makes lines of bytes. Joins plain text, so that a request of many short lines is fast. */
+/** Makes lines of bytes. Joins plain text, because thousands of elements would be slow. */
 function bytesOf(lines, label) {
   const children = [""];
   lines.forEach((segments, at) => {
@@ -298,7 +298,7 @@ function storeUser(user) {
   person.user = user;
 }
 
-/** Forgets the users whose last request is longest ago. */
+/** Forgets the users whose last event is longest ago. */
 function forgetQuietest() {
   people.sort((a, b) => b.user.time - a.user.time);
   for (const { user } of people.splice(MAX_PEOPLE)) peopleByKey.delete(keyOf(user));
@@ -352,7 +352,7 @@ function rowOf(person) {
   return person.row;
 }
 
-/** Brings rows into an order. Moves as few as possible, so that a selection stays. */
+/** Puts rows in order. Moves as few as possible, so that a selection stays. */
 function arrange(body, rows) {
   const wanted = new Set(rows);
   for (const row of [...body.children]) if (!wanted.has(row)) row.remove();
@@ -422,7 +422,7 @@ function renderDrill() {
   const passed = rounds.filter(({ state }) => state === "passed").length;
   const failed = rounds.filter(({ state }) => state === "failed").length;
   const others = rounds.length - passed - failed;
-  setText(byId("summary"), passed + " passed, " + failed + " failed, " + others + " to go");
+  setText(byId("summary"), passed + " passed, " + failed + " failed, " + others + " left");
 }
 
 // ---- Views
@@ -435,7 +435,7 @@ function isLoopback(address) {
   return /^(?:127\.|\[::1\]|\[::ffff:127\.|localhost)/.test(address);
 }
 
-/** Returns the view of a page without a hash: the class, if clients come from other machines. */
+/** Returns the default view: the class, if the server was reached from other machines. */
 function defaultViewOf({ isLocal, isDrill }) {
   if (!isLocal) return "requests";
   return isDrill ? "drill" : addresses.every(isLoopback) ? "requests" : "class";
@@ -490,14 +490,14 @@ function showStatus() {
 // ---- The stream
 
 function receive(data) {
-  if (data.hello && hello && hello.run !== data.hello.run) forgetAll(); // the server is another one
+  if (data.hello && hello && hello.run !== data.hello.run) forgetAll(); // the server has restarted
   if (data.addresses) showAddresses(data.addresses);
   if (data.hello) start(data.hello);
   let finished = null;
   for (const request of data.requests || []) {
     const before = requests.get(request.id);
     const isNew = request.status !== null && (!before || before.status === null);
-    const isLater = request.time >= hello.time; // than the page was loaded
+    const isLater = request.time >= hello.time; // than the stream began
     if (isNew && isLater && isVisible(request)) finished = request;
     storeRequest(request);
   }
@@ -522,7 +522,7 @@ function start(newHello) {
   showView();
 }
 
-/** Shows the address that students open. It is known only after somebody has used it. */
+/** Shows the address that students open. It is known only after a client has used it. */
 function showAddresses(newAddresses) {
   addresses = newAddresses;
   const address = addresses.find((address) => !isLoopback(address));
@@ -615,5 +615,5 @@ setInterval(() => {
 setText(byId("connection"), "Connecting…");
 showAddresses([]);
 connect();
-followVisibility(); // it may have been opened in the background
+followVisibility(); // the page may be in the background
 `;

@@ -106,7 +106,7 @@ thead button {
 /* A user id can be anything. It must not cover other rows. */
 th bdi { display: block; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 .done { background: var(--good-back); color: var(--good); font-weight: bold; }
-@media (max-width: 40rem) { /* the IP address and the number of keys asked for are left out */
+@media (max-width: 40rem) { /* the columns "IP address" and "Asked" are left out */
   table { min-width: 36rem; }
   th:nth-child(2), td:nth-child(2), th:nth-child(3), td:nth-child(3) { display: none; }
 }

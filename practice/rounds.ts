@@ -126,7 +126,7 @@ export function targetOf(round: DrillRound): "KEY" | "PUT" | undefined {
   return round.function === null ? undefined : round.function === "do_key" ? "KEY" : "PUT";
 }
 
-/** Returns a short name: with the function if it is one of a module, else with the method. */
+/** Returns the short name of a round, with its function (in a module) or its method. */
 export function labelOf(round: DrillRound, isModule: boolean): string {
   if (isModule) return `${round.function} ${round.name}`;
   const target = targetOf(round);

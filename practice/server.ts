@@ -88,7 +88,7 @@ export interface KeyServerOptions {
    * `http://<hostname>:<port>/`, with an IP address or `localhost`. A student sees the requests from
    * the IP address of the browser. On the machine of the server, the page also has a table of all
    * users. The requests of browsers have no fault, and their events have `isBrowser`. Once a browser
-   * has come, a connection without a byte is closed without a response.
+   * has come, silent connections from its IP address get no response.
    * @default {false}
    */
   page?: boolean;

@@ -23,7 +23,7 @@ export interface UserRow {
   errors: number;
   /** The fact of the last remark. */
   remark: string | null;
-  /** When the row changed: milliseconds, as of `Date.now()`. */
+  /** When the row changed: milliseconds, like `Date.now()`. */
   time: number;
 }
 

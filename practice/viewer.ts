@@ -1,6 +1,6 @@
 /**
  * Shows browsers what the server has received: recognizes their requests, responds to them, and
- * feeds the pages that are open.
+ * sends events to open pages.
  *
  * @module
  */
@@ -15,10 +15,10 @@ import { decodeLatin1, trim } from "./text.ts";
 
 const INTERVAL = 100; // ms between two messages to a page
 const MAX_RUN = 20; // ms in which messages are made and sent; then clients come first
-const IDLE_SHARE = 9; // times as long as that, the next messages wait
+const IDLE_SHARE = 9; // the pause is 9 times as long as the sending
 const BEAT_TIME = 15_000; // ms without a message after which an empty one is sent
-const STUCK_TIME = 60_000; // ms after which a page that reads nothing is given up
-const SPARE_TIME = 10_000; // ms around a browser's visit in which it opens spare connections
+const STUCK_TIME = 60_000; // ms after which a page that reads nothing is closed
+const SPARE_TIME = 10_000; // ms after a browser's visit in which it may open connections
 const LAST_TIME = 200; // ms for the last messages when the server stops
 const MAX_VISITORS = 10_000;
 const RECONNECT_TIME = 2_000; // ms
@@ -28,9 +28,9 @@ const SAFE_HOST_REGEXP = /^(?:\d+\.\d+\.\d+\.\d+|\[[\da-f:.]+\]|localhost)(?::\d
 // What browsers ask for on their own.
 const ICON_REGEXP = /^\/(?:favicon\.ico|apple-touch-icon[\w-]*\.png|\.well-known\/.*)$/;
 
-/** What the server knows about the connection of a browser. */
+/** What the server knows about a connection. */
 export interface Visitor {
-  /** Whose requests it may see: its IP address, or `""` on the machine of the server. */
+  /** The owner of its requests: its IP address, or `""` on the machine of the server. */
   readonly owner: string;
   /** Its IP address. */
   readonly address: string;
@@ -84,7 +84,7 @@ export class EventStream {
     });
   }
 
-  /** Shows the page that it is still connected. Returns `false` if the page does not read. */
+  /** Tells the page that it is still connected. Returns `false` if the page does not read. */
   beat(now: number): boolean {
     if (this.isBusy) return now - this.#sentAt < STUCK_TIME;
     if (now - this.#sentAt >= BEAT_TIME) this.send(BEAT);
@@ -98,7 +98,7 @@ const BEAT = ENCODER.encode("data: {}\n\n"); // without an id, so the last one s
 export class Viewer {
   #history = new History();
   #run = crypto.randomUUID().slice(0, 8); // identifies this run of the server
-  #streams = new Set<EventStream>(); // the first one waits longest for a message
+  #streams = new Set<EventStream>(); // the first one has waited longest
   #visits = new Map<string, number>(); // by owner: when a browser came last
   #timer: ReturnType<typeof setTimeout> | undefined = undefined;
   #nextTime = 0; // when messages may be sent again
@@ -134,8 +134,8 @@ export class Viewer {
   }
 
   /**
-   * Returns whether a browser has sent a request: for the page, its icon or its events, or because
-   * the page of another site wants it.
+   * Returns whether a browser has sent a request: for the page, its icon or its events, or for
+   * the page of another site.
    *
    * @param request The request.
    * @param bytes Its bytes.
@@ -153,8 +153,8 @@ export class Viewer {
   }
 
   /**
-   * Returns whether a browser has already come from there. During a drill, it always returns `false`:
-   * the drill must judge a client that sends nothing.
+   * Returns whether a browser has come from this IP address. Always `false` during a drill, which
+   * must judge a client that sends nothing.
    */
   knows({ owner }: Visitor): boolean {
     return this.#visits.has(owner) && !this.#history.isDrill;
@@ -165,8 +165,8 @@ export class Viewer {
    * open spare connections when they load a page.
    *
    * @param visitor What is known about the connection.
-   * @param connectedAt When it was opened, as of `performance.now()`.
-   * @returns Whether a browser has loaded a page at about that time.
+   * @param connectedAt When it was opened, from `performance.now()`.
+   * @returns Whether a browser came less than 10 s before, or later.
    */
   isSpare({ owner }: Visitor, connectedAt: number): boolean {
     return (this.#visits.get(owner) ?? -Infinity) > connectedAt - SPARE_TIME;
@@ -225,7 +225,7 @@ export class Viewer {
     const about = { address, isLocal, isDrill, isShared: this.#isShared };
     const hello = { run: this.#run, ...about, time: Date.now() };
     const data = { hello, ...isLocal && { addresses: [...addresses] } };
-    stream.send(this.#encode(data, change)); // what it has missed follows: pages may share that
+    stream.send(this.#encode(data, change)); // what it has missed follows, and can be shared
     return stream;
   }
 
@@ -234,7 +234,7 @@ export class Viewer {
     this.#streams.delete(stream);
   }
 
-  /** Sends the last news to all pages, and closes their streams. Takes a moment at most. */
+  /** Sends the last news to all pages, and closes their streams. Takes at most 0.2 s. */
   async stop(): Promise<void> {
     this.#isStopped = true;
     clearTimeout(this.#timer);
@@ -260,7 +260,7 @@ export class Viewer {
     if (this.#visits.size > MAX_VISITORS) this.#visits.delete(this.#visits.keys().next().value!);
   }
 
-  /** Sends what is new a moment later, together with what comes until then. */
+  /** Waits a moment, then sends all news together. */
   #schedule(): void {
     if (this.#timer !== undefined || this.#isStopped || this.#streams.size === 0) return;
     const wait = Math.max(INTERVAL, this.#nextTime - performance.now());
@@ -269,13 +269,13 @@ export class Viewer {
       const begin = performance.now();
       const isDone = this.#sendNews(begin + MAX_RUN);
       const end = performance.now();
-      // However many pages are open, they take at most about a tenth of the server's time.
+      // Pages take at most about a tenth of the server's time, even if many are open.
       this.#nextTime = end + IDLE_SHARE * (end - begin);
       if (!isDone) this.#schedule();
     }, wait);
   }
 
-  /** Sends what is new to each page. Returns `false` if it has to stop earlier. */
+  /** Sends what is new to each page. Returns `false` if time ran out. */
   #sendNews(deadline: number): boolean {
     const messages = new Map<string, Message | undefined>(); // many pages need the same one
     for (const stream of [...this.#streams]) {
@@ -320,7 +320,7 @@ export class Viewer {
 
 interface Message {
   readonly bytes: Uint8Array;
-  /** The number of the last change that the page knows then. */
+  /** The number of the last change that it includes. */
   readonly change: number;
 }
 
@@ -357,7 +357,7 @@ function pathOf(target: string): string {
   return /^[^?]*/.exec(target)![0];
 }
 
-/** Returns whether the page of this server has sent a request, and not another site's. */
+/** Returns whether a request is from the page of this server, not from another site. */
 function isSameOrigin(fields: Map<string, string>): boolean {
   const site = fields.get("sec-fetch-site") ?? "none";
   const origin = fields.get("origin") ?? `http://${fields.get("host")}`;

@@ -130,7 +130,7 @@ test("startKeyServer() gives no other site the stream of events", async () => {
   assertEquals(fieldOf(page.head, "Access-Control-Allow-Origin"), undefined);
 });
 
-test("startKeyServer() responds to GET as without a page if no browser has sent it", async () => {
+test("startKeyServer() responds to a client's GET as if it had no page", async () => {
   await using server = show();
   await using plain = listen();
   const requests = [
@@ -162,7 +162,7 @@ test("startKeyServer() treats browsers like any other client without the option 
   assertEquals(server.events.some(({ isBrowser }) => isBrowser), false);
 });
 
-test("startKeyServer() takes GET for a client's if another request came before it", async () => {
+test("startKeyServer() takes GET after another request as a client's", async () => {
   await using server = show();
   const request = requestOf(server, "/", { Connection: "close" });
   const response = await talk(server, KEY_REQUEST + request);
@@ -204,14 +204,14 @@ test("startKeyServer() marks the events of browsers, and makes no remarks on the
   }
 });
 
-test("startKeyServer() makes no remark on a spare connection of a browser", async () => {
+test("startKeyServer() shows a spare connection only on the page", async () => {
   await using server = show({ idleTimeout: 100 });
   using before = await Client.to(server);
   await browse(server);
   using after = await Client.to(server);
   using closed = await Client.to(server);
   closed.close();
-  assertEquals(await before.read(), ""); // a browser would show a response to nothing
+  assertEquals(await before.read(), ""); // no response: a browser would misuse it
   assertEquals(await after.read(), "");
   assertEquals(clientEvents(server), []);
   assertEquals(server.remarks(), ["nothing-yet", "nothing-yet"]); // only for the page
@@ -238,7 +238,7 @@ test("startKeyServer() takes a request over a connection that looked like a spar
 
 test("startKeyServer() remarks on a connection without a byte if no browser has come", async () => {
   await using server = show({ idleTimeout: 100 });
-  using page = new Page(server, { from: "127.0.0.2" }); // another machine's
+  using page = new Page(server, { from: "127.0.0.2" }); // another machine
   await until(() => page.messages.length > 0);
   assertEquals(statusOf(await talk(server, "")), 400);
   assertEquals(server.remarks()[0], "nothing-sent");
@@ -394,7 +394,7 @@ test("startKeyServer() streams what a page has missed", async () => {
   await page.untilRequests(1);
 });
 
-test("startKeyServer() starts a page again after the server was started again", async () => {
+test("startKeyServer() resets a page after a restart of the server", async () => {
   const ids: string[] = [];
   for (let run = 0; run < 2; run++) {
     await using server = show();
@@ -446,7 +446,7 @@ test("startKeyServer() shows each machine only its own requests, and no users", 
   ]);
 });
 
-test("startKeyServer() counts the users for the page, and no browser among them", async () => {
+test("startKeyServer() counts the users for the page, without browsers", async () => {
   await using server = show();
   using page = new Page(server);
   await browse(server, "/user/Eve/");
@@ -468,7 +468,7 @@ test("startKeyServer() counts the users for the page, and no browser among them"
   });
 });
 
-test("startKeyServer() gives no response to a browser a fault", async () => {
+test("startKeyServer() serves browsers without a fault", async () => {
   for (const fault of ["silent", "reset", "drip", "status-500"] satisfies FaultName[]) {
     await using server = show({ fault });
     assertMatch(await browse(server), /^HTTP\/1\.1 200 OK\r\n[^]*<\/html>\n?$/);
@@ -495,7 +495,7 @@ Deno.test("startKeyServer() keeps a page open while the fault `reset` comes and 
 
 // ---- Load
 
-Deno.test("startKeyServer() reports a connection without a byte at its end if a browser came long ago", async () => {
+Deno.test("startKeyServer() reports a silent connection at its end if a browser came long ago", async () => {
   await using server = show({ idleTimeout: 100 });
   const { now } = performance;
   performance.now = () => now.call(performance) - 20_000;
@@ -629,7 +629,7 @@ Deno.test("Viewer sends an empty message to a page that gets nothing else", asyn
   await viewer.stop();
 });
 
-Deno.test("Viewer closes the oldest page of the machine with most pages if there are too many", async () => {
+Deno.test("Viewer closes the oldest page of the machine with the most if too many are open", async () => {
   const viewer = new Viewer("127.0.0.1");
   const closed: string[] = [];
   const open = (owner: string, name: string) => {

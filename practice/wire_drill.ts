@@ -152,7 +152,7 @@ export class WireDrill implements Drill {
     notify(this.#options.onEvent, event);
     if (this.#isOver) return;
     const { connection } = event;
-    if (event.isBrowser && event.type === "remark") return; // it may still be the client's
+    if (event.isBrowser && event.type === "remark") return; // it may be the client's
     if (event.isBrowser) return this.#events.drop(connection);
     // At once, because the response to this request must have the next fault.
     if (event.type === "request" && this.#isNext(event)) {

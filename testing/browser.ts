@@ -3,7 +3,7 @@
 import type { PageData } from "../practice/page_data.ts";
 import { bytes, text } from "./bytes.ts";
 import { talk, until } from "./raw_client.ts";
-// Deno's own sockets choose their address themselves.
+// Deno's own sockets cannot set their IP address.
 import { connect, type Socket } from "node:net";
 
 type Addressed = { addr: Deno.NetAddr };
@@ -84,7 +84,7 @@ export class Page implements Disposable {
     return this.messages.findLast(({ rounds }) => rounds)?.rounds;
   }
 
-  /** Waits for this many requests, all of which have ended. */
+  /** Waits until this many requests have ended. */
   async untilRequests(count: number): Promise<this> {
     await until(() =>
       this.requests.length >= count && this.requests.every(({ status }) => status !== null)

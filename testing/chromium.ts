@@ -25,7 +25,7 @@ import { Page, talkFrom } from "./browser.ts";
 import { bytes, delay, utf8 } from "./bytes.ts";
 import { Chromium, type Tab, type TabOptions } from "./chromium_driver.ts";
 import { CLOSING_REQUEST, listen, type Listening, talk, until } from "./raw_client.ts";
-// Deno's own sockets choose their address themselves.
+// Deno's own sockets cannot set their IP address.
 import {
   type AddressInfo,
   connect,
@@ -115,7 +115,7 @@ async function serveCommand() {
   };
 }
 
-/** Starts a web server of somebody else. It returns the same document for every path. */
+/** Starts the server of another site. It returns the same document for every path. */
 function serveHtml(html: string) {
   const paths: string[] = [];
   const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, (request) => {
@@ -148,7 +148,7 @@ class Proxy implements AsyncDisposable {
     });
   }
 
-  /** Where the browser finds it. */
+  /** Starts to listen. */
   async listen(): Promise<Addressed> {
     await new Promise<void>((resolve) => this.#listener.listen(0, "127.0.0.1", resolve));
     return { addr: this.#listener.address() as AddressInfo };
@@ -537,7 +537,7 @@ Deno.test("the page connects again to a new server, and shows only its requests"
   assert(performance.now() - start < 1000);
   await tab.until(`${STATE}.startsWith("Not connected.")`, 1000);
   assertEquals((await entriesOf(tab)).length, 1);
-  await delay(3000); // in the meantime the page tries it in vain
+  await delay(3000); // meanwhile, the page cannot connect
   await using second = show({ port });
   await talk(second, CLOSING_REQUEST.replace("Ada", "Bob"));
   await tab.until(IS_LIVE, 10_000);
@@ -568,7 +568,7 @@ Deno.test("after a break, the page shows what came in the meantime, once", async
   await untilArticles(tab, 5);
   const lines = ["E", "D", "C", "B", "A"].map((user) => `KEY /user/${user}/ HTTP/1.1`);
   assertEquals(await linesOf(tab), lines);
-  assertEquals(await tab.evaluate("kept.isConnected"), true); // nothing was made again
+  assertEquals(await tab.evaluate("kept.isConnected"), true); // the element is kept
 });
 
 /** Counts the streams of events that a browser has opened. */
@@ -612,7 +612,7 @@ Deno.test("the page disconnects while it is hidden, and then shows what it has m
   assertEquals(await tab.evaluate(STATE), "Live");
 });
 
-Deno.test("the connections of a browser are nobody's mistake", async () => {
+Deno.test("the connections of a browser cause no errors", async () => {
   await using server = show();
   const preconnect = `<link rel="preconnect" href="${urlOf(server)}">`;
   const other = serveHtml(`<title>Other</title>${preconnect}`);
@@ -632,7 +632,7 @@ Deno.test("the connections of a browser are nobody's mistake", async () => {
   await tab.until(IS_LIVE);
   const clients = server.events.filter(({ type, isBrowser }) => type !== "connected" && !isBrowser);
   assertEquals(clients, []);
-  // A note, and only on the page:
+  // Only the page has this note:
   assertEquals(server.remarks().filter((code) => code !== "nothing-yet"), []);
   await tab.until(`document.querySelector("#totals").textContent === "No users yet."`);
   assertEquals(await rowsOf(tab), []);
@@ -821,7 +821,7 @@ Deno.test("the page shows a class of 30 users", async () => {
   assertEquals(tab.problems(), []);
 });
 
-Deno.test("a student sees only the requests from one address", async () => {
+Deno.test("a student sees only requests from one IP address", async () => {
   await using server = show();
   await sendClass(server, 14);
   await using proxy = new Proxy(server, "127.0.0.3");
@@ -863,21 +863,21 @@ Deno.test("the page shows the rounds of a drill", async () => {
   assertMatch(String(failed), /error: .*help: /s);
   assertMatch(
     await tab.evaluate("document.querySelector('#summary').textContent"),
-    /^1 passed, 1 failed, 1 to go$/,
+    /^1 passed, 1 failed, 1 left$/,
   );
   await assertFits(tab, "drill");
   await assertOnlyText(tab);
   await talk(drill, CLOSING_REQUEST.replace("KEY", "GET"));
   await drill.finished;
   await tab.until(
-    `document.querySelector("#summary").textContent === "1 passed, 2 failed, 0 to go"`,
+    `document.querySelector("#summary").textContent === "1 passed, 2 failed, 0 left"`,
   );
   await tab.until(`${STATE} === "The drill has ended."`);
 });
 
 // ---- Load
 
-Deno.test("the page follows 200 clients beside a hundred other pages", async () => {
+Deno.test("the page follows 200 clients while 100 pages are open", async () => {
   await using server = show();
   await using tab = await open(server);
   using pages = new DisposableStack();

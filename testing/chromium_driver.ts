@@ -94,7 +94,7 @@ export class Chromium implements AsyncDisposable {
     const profile = await Deno.makeTempDir({ prefix: "key_client_chromium_" });
     const args = [
       "--headless=new",
-      "--no-sandbox", // it works only with rights that a container does not have
+      "--no-sandbox", // the sandbox needs rights that a container does not have
       "--disable-gpu",
       "--no-first-run",
       "--remote-debugging-port=0",
@@ -175,7 +175,7 @@ function start(args: string[]): Deno.ChildProcess {
       if (!(error instanceof Deno.errors.NotFound)) throw error;
     }
   }
-  throw new Error(`These tests need a browser. Install Chromium: none of ${NAMES.join(", ")} runs`);
+  throw new Error(`These tests need a browser. Install Chromium (not found: ${NAMES.join(", ")})`);
 }
 
 /** Waits until the browser says where it listens, then discards the rest of its output. */
@@ -208,7 +208,7 @@ async function remove(folder: string): Promise<void> {
 
 /** A tab of the browser. */
 export class Tab {
-  /** All console messages, exceptions, dialogs and violations of the policy since the last call. */
+  /** Console messages, exceptions, dialogs and log entries since the last `problems()`. */
   #problems: string[] = [];
   #loaded = Promise.withResolvers<void>();
   #oldLoader = ""; // of the document before this one
@@ -243,7 +243,7 @@ export class Tab {
     }
   }
 
-  /** Returns the console messages, exceptions and dialogs since the last call. */
+  /** Returns all problems since the last call. */
   problems(): string[] {
     return this.#problems.splice(0);
   }
@@ -276,7 +276,7 @@ export class Tab {
     await this.#load(() => this.evaluate(expression));
   }
 
-  /** Calls a function that loads another document, and waits until this has loaded. */
+  /** Calls a function that loads a document, and waits until it has loaded. */
   async #load(act: () => Promise<unknown>): Promise<void> {
     type Tree = { frameTree: { frame: { loaderId: string } } };
     const { frameTree } = await this.call<Tree>("Page.getFrameTree");
@@ -298,7 +298,7 @@ export class Tab {
   /** Waits until an expression becomes true. Rejects if that takes too long. */
   async until(expression: string, limit = LIMIT): Promise<void> {
     for (const end = performance.now() + limit; !await this.evaluate(`!!(${expression})`);) {
-      if (performance.now() > end) throw new Error(`it did not become true: ${expression}`);
+      if (performance.now() > end) throw new Error(`never became true: ${expression}`);
       await delay(10);
     }
   }

@@ -24,7 +24,7 @@ Deno.test("main.ts loads only the modules that a conversation needs", () => {
   assertEquals(imports(conversation), loaded);
 });
 
-Deno.test("startKeyServer() loads the page only when a browser comes", () => {
+Deno.test("startKeyServer() loads the modules of the page if needed", () => {
   const isPage = (name: string) => /viewer|history|page|user_table/.test(name);
   for (const source of [server, connection]) assertEquals(imports(source).filter(isPage), []);
   assertEquals(imports(viewer).filter(isPage), ["./history.ts"]);
