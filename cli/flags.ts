@@ -206,7 +206,8 @@ function parseCandidate({ files, command }: GivenFlags, isDrill: boolean) {
 
 /** Quotes a word if a shell would change it. */
 export function quoteForShell(word: string): string {
-  return /^[\w./:{}=@%+,-]+$/.test(word) ? word : quote(word);
+  if (/^[\w./:{}=@%+,-]+$/.test(word)) return word;
+  return /["$`\\!]/.test(word) ? `'${word.replaceAll("'", "'\\''")}'` : `"${word}"`;
 }
 
 /**

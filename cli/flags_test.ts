@@ -1,6 +1,7 @@
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { KEY } from "../testing/bytes.ts";
 import { answering, run } from "../testing/command.ts";
+import { quoteForShell } from "./flags.ts";
 
 /** Wrong command lines, their messages and their help. */
 const USAGE: [args: string[], message: string, help?: string][] = [
@@ -390,4 +391,17 @@ Deno.test("main() keeps every character of a value in --user X, --user=X and -uX
     assertEquals(exit, 4, args("PORT").join(" "));
     for (const part of wire) assertStringIncludes(stderr, `   > ${part}`);
   }
+});
+
+Deno.test("quoteForShell() quotes what a shell would change, and cuts nothing", () => {
+  for (
+    const [word, quoted] of [
+      ["../a-b/c.py", "../a-b/c.py"],
+      ["a b.py", '"a b.py"'],
+      [`it's ${"x".repeat(200)}.py`, `"it's ${"x".repeat(200)}.py"`],
+      ["$HOME/`a`.py", "'$HOME/`a`.py'"],
+      [`it's "$1"`, `'it'\\''s "$1"'`],
+      ["", '""'],
+    ]
+  ) assertEquals(quoteForShell(word), quoted);
 });
