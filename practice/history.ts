@@ -16,7 +16,6 @@ import {
   type PageRemark,
   type PageRequest,
   type PageRound,
-  type PageUser,
 } from "./page_data.ts";
 import type { Remark } from "./remark.ts";
 import { concat } from "./responses.ts";
@@ -340,7 +339,7 @@ function shownUser(user: string | null): string | null {
   return user && cut(escapeControls(user), MAX_USER);
 }
 
-function userOf(row: UserRow): PageUser {
+function userOf(row: UserRow): UserRow {
   return { ...row, user: shownUser(row.user) };
 }
 

@@ -6,6 +6,7 @@
  */
 
 import type { Severity } from "./remark.ts";
+import type { UserRow } from "./user_table.ts";
 
 /** How many requests from one machine it shows. */
 export const MAX_REQUESTS = 100;
@@ -24,7 +25,7 @@ export interface PageData {
   /** New and changed requests, the oldest first. At most the last 100. */
   requests?: PageRequest[];
   /** New and changed users. Only on the machine that the server runs on, and not during a drill. */
-  users?: PageUser[];
+  users?: UserRow[];
   /** All rounds of the drill. Only on the machine that the server runs on. */
   rounds?: PageRound[];
 }
@@ -97,22 +98,6 @@ export interface PageBytes {
 
 /** A part of a line. `end` is its line ending, as `\r\n`. `mark` is what a remark is about. */
 export type PageSegment = [text: string, kind: "" | "end" | "mark"];
-
-/** A user, at one IP address. */
-export interface PageUser {
-  /** The user id; `null` if the requests name none. */
-  user: string | null;
-  address: string;
-  /** How many keys were issued. */
-  asked: number;
-  /** How many correct keys came back. */
-  verified: number;
-  errors: number;
-  /** The fact of the last remark. */
-  remark: string | null;
-  /** When the row changed: milliseconds, like `Date.now()`. */
-  time: number;
-}
 
 /** A round of a drill. */
 export interface PageRound {
