@@ -1,5 +1,11 @@
 import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
-import { CandidateError, type DrillOptions, type DrillResult, startDrill } from "./drill.ts";
+import {
+  CandidateError,
+  type DrillOptions,
+  type DrillResult,
+  type KeyServerEvent,
+  startDrill,
+} from "./drill.ts";
 import { delay } from "../testing/bytes.ts";
 import { browse, Page } from "../testing/browser.ts";
 import { concurrentTests, until } from "../testing/raw_client.ts";
@@ -74,6 +80,18 @@ deno(
     const passed = page.rounds!.map(({ state }) => state === "passed");
     assertEquals(passed, results.map(({ passed }) => passed)); // also of the last round
     assertEquals(results.some(({ events }) => events.some(({ isBrowser }) => isBrowser)), false);
+  },
+);
+
+deno(
+  "startDrill() judges a module that sends nothing, also while a browser loads the page",
+  async () => {
+    const onEvent = (event: KeyServerEvent) => {
+      if (event.type === "connected" && event.connection === 1) browse(drill);
+    };
+    await using drill = drillOf(`${FOLDER}/silent.mjs`, ["sound:KEY"], { page: true, onEvent });
+    const [{ cause }] = await drill.finished;
+    assertEquals(cause?.rationale, "do_key() sent no KEY request: no bytes received");
   },
 );
 

@@ -386,14 +386,12 @@ export class Connection {
 
   /** Whether it may be a spare connection of a browser. */
   get #mayBeSpare(): boolean {
-    return this.#isSpare ||
-      this.#received === 0 && this.server.viewer?.knows(this.#visitor) === true;
+    return this.#received === 0 && this.server.viewer?.knows(this.#visitor) === true;
   }
 
   /** Whether it is probably a spare connection of a browser. */
   get #isSpare(): boolean {
-    const { viewer } = this.server;
-    return this.#received === 0 && viewer?.isSpare(this.#visitor, this.#connectedAt) === true;
+    return this.#mayBeSpare && this.server.viewer!.isSpare(this.#visitor, this.#connectedAt);
   }
 
   /** Returns whether a browser has sent the request: only the first on a connection counts. */

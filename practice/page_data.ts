@@ -8,7 +8,7 @@
 import type { Severity } from "./remark.ts";
 import type { UserRow } from "./user_table.ts";
 
-/** How many requests from one machine it shows. */
+/** How many requests from one machine the page shows. */
 export const MAX_REQUESTS = 100;
 /** How many bytes of a request, and of its response, the page shows. */
 export const MAX_SHOWN_BYTES = 4096;

@@ -104,8 +104,8 @@ const articles = new Map(); // what the page shows, by id
 
 function outcomeOf({ status, response, closedBy }) {
   if (status > 0) return String(status);
-  if (status === null && closedBy === null) return "incomplete";
-  return response && response.size > 0 ? "not HTTP" : "no response";
+  if (status === null) return closedBy === null ? "incomplete" : "no response";
+  return response.size > 0 ? "not HTTP" : "no response";
 }
 
 /** Returns whether the filter shows a request. Without a user id, a request may be anyone's. */

@@ -4,7 +4,7 @@
  * @module
  */
 
-/** The style of the page and of {@linkcode messagePage}. Text has a contrast of at least 4.5:1. */
+/** The style of the page and of `messagePage()`. Text has a contrast of at least 4.5:1. */
 export const STYLE: string = `
 :root {
   --back: #fff; --panel: #f5f6f8; --line: #c9ced5; --text: #1b1f24; --dim: #59636e; --link: #0b57a4;

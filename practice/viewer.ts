@@ -18,7 +18,7 @@ const MAX_RUN = 20; // ms in which messages are made and sent; then clients come
 const IDLE_SHARE = 9; // the pause is 9 times as long as the sending
 const BEAT_TIME = 15_000; // ms without a message after which an empty one is sent
 const STUCK_TIME = 60_000; // ms after which a page that reads nothing is closed
-const SPARE_TIME = 10_000; // ms after a browser's visit in which it may open connections
+const SPARE_TIME = 2_000; // ms after a browser's visit in which it may open connections
 const LAST_TIME = 200; // ms for the last messages when the server stops
 const MAX_VISITORS = 10_000;
 const RECONNECT_TIME = 2_000; // ms
@@ -94,7 +94,7 @@ export class EventStream {
 
 const BEAT = ENCODER.encode("data: {}\n\n"); // without an id, so the last one stays valid
 
-/** Shows browsers what the server has received. */
+/** The pages that are open, and what they show. */
 export class Viewer {
   #history = new History();
   #run = crypto.randomUUID().slice(0, 8); // identifies this run of the server
@@ -152,24 +152,23 @@ export class Viewer {
       accept.includes(EVENTS_TYPE) && path === "/events";
   }
 
-  /**
-   * Returns whether a browser has come from this IP address. Always `false` during a drill, which
-   * must judge a client that sends nothing.
-   */
+  /** Returns whether a browser has come from this IP address. */
   knows({ owner }: Visitor): boolean {
-    return this.#visits.has(owner) && !this.#history.isDrill;
+    return this.#visits.has(owner);
   }
 
   /**
    * Returns whether a connection on which nothing has been sent is probably a browser's. Browsers
-   * open spare connections when they load a page.
+   * open spare connections when they load a page. Always `false` during a drill, which must judge a
+   * client that sends nothing.
    *
    * @param visitor What is known about the connection.
    * @param connectedAt When it was opened, from `performance.now()`.
-   * @returns Whether a browser came less than 10 s before, or later.
+   * @returns Whether a browser came less than 2 s before, or later.
    */
   isSpare({ owner }: Visitor, connectedAt: number): boolean {
-    return (this.#visits.get(owner) ?? -Infinity) > connectedAt - SPARE_TIME;
+    const visit = this.#visits.get(owner) ?? -Infinity;
+    return !this.#history.isDrill && visit > connectedAt - SPARE_TIME;
   }
 
   /**
